@@ -1,0 +1,148 @@
+#include "bindings/array.hpp"
+
+namespace gradiometer {
+namespace {
+
+std::string type_text(const py::handle& object) { return py::str(py::type::of(object).attr("__name__")); }
+
+std::string dtype_text(const py::array& array) { return py::str(array.dtype()); }
+
+// object as an array, whatever its type.
+py::array any_array(const py::handle& object, const char* name) {
+    py::array array = py::array::ensure(object);
+    if (!array) {
+        PyErr_Clear();
+        throw py::type_error(std::string(name) + " must be an array of numbers, not " + type_text(object));
+    }
+    return array;
+}
+
+std::string position_text(const py::array& array, Index flat) {
+    if (array.ndim() == 1) return "[" + std::to_string(flat) + "]";
+    std::string text = "]";
+    for (py::ssize_t axis = array.ndim() - 1; axis >= 0; --axis) {
+        text = std::to_string(flat % array.shape(axis)) + text;
+        if (axis > 0) text = ", " + text;
+        flat /= array.shape(axis);
+    }
+    return "[" + text;
+}
+
+void check_rows(const py::array& array, const char* name, Index rows) {
+    if (array.shape(0) != rows)
+        throw py::value_error(std::string(name) + " has " + std::to_string(array.shape(0)) + " rows (shape " +
+                              shape_text(array) + "), but x has " + std::to_string(rows));
+}
+
+}  // namespace
+
+std::string shape_text(const py::array& array) {
+    std::string text = "(";
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis)
+        text += (axis ? ", " : "") + std::to_string(array.shape(axis));
+    return text + (array.ndim() == 1 ? ",)" : ")");
+}
+
+template <class T>
+Array<T> number_array(const py::handle& object, const char* name) {
+    const py::array array = any_array(object, name);
+    const char kind = array.dtype().kind();
+    const bool number = kind == 'i' || kind == 'u' || kind == 'b' || (kind == 'f' && array.itemsize() <= 8);
+    if (!number)
+        throw py::type_error(std::string(name) + " must hold integers or floats of at most 64 bits, not " +
+                             (kind == 'O' ? type_text(object) + " of Python objects" : "dtype " + dtype_text(array)));
+    Array<T> converted = Array<T>::ensure(array);
+    if (!converted) throw py::error_already_set();
+    return converted;
+}
+
+template <class T>
+void check_finite(const Array<T>& array, const char* name) {
+    const Index at = kernels<T>().first_nonfinite(array.size(), array.data());
+    if (at < 0) return;
+    const T value = array.data()[at];
+    const std::string what = value != value ? "NaN" : value > 0 ? "inf" : "-inf";
+    throw py::value_error(std::string(name) + " must be finite, but " + name + position_text(array, at) + " is " + what +
+                          (sizeof(T) == 4 && what != "NaN" ? " as float32" : ""));
+}
+
+template <class T>
+Array<T> matrix(const py::handle& object, const char* name, Index columns, bool allow_nonfinite) {
+    Array<T> array = number_array<T>(object, name);
+    if (array.ndim() != 2 || array.shape(1) != columns)
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (rows, " +
+                              std::to_string(columns) + ")");
+    if (array.shape(0) == 0)
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must have at least one row");
+    if (!allow_nonfinite) check_finite(array, name);
+    return array;
+}
+
+Array<int64_t> labels(const py::handle& object, const char* name, Index rows, Index classes) {
+    const py::array array = any_array(object, name);
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u' && kind != 'b')
+        throw py::type_error(std::string(name) + " must hold integer class labels for cross_entropy, not dtype " +
+                             dtype_text(array));
+    if (array.ndim() != 1)
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
+                              std::to_string(rows) + ",), one label for each row of x");
+    check_rows(array, name, rows);
+    Array<int64_t> converted = Array<int64_t>::ensure(array);
+    if (!converted) throw py::error_already_set();
+    for (Index i = 0; i < rows; ++i) {
+        const int64_t label = converted.data()[i];
+        if (label < 0 || label >= classes)
+            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(label) +
+                                  "; labels must be from 0 to " + std::to_string(classes - 1) + ", as the network has " +
+                                  std::to_string(classes) + " outputs");
+    }
+    return converted;
+}
+
+template <class T>
+Array<T> targets(const py::handle& object, const char* name, Index rows, Index columns, bool probabilities,
+                 bool allow_nonfinite) {
+    Array<T> array = number_array<T>(object, name);
+    const bool flat = array.ndim() == 1 && columns == 1;
+    if (!flat && (array.ndim() != 2 || array.shape(1) != columns))
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
+                              std::to_string(rows) + ", " + std::to_string(columns) + "), like the network's output");
+    check_rows(array, name, rows);
+    if (!allow_nonfinite) check_finite(array, name);
+    if (probabilities)
+        for (Index i = 0; i < array.size(); ++i)
+            if (array.data()[i] < 0 || array.data()[i] > 1)
+                throw py::value_error(std::string(name) + position_text(array, i) + " is " +
+                                      std::to_string(array.data()[i]) +
+                                      "; targets of bce_with_logits must be from 0 to 1");
+    return array;
+}
+
+Array<double> sample_weights(const py::handle& object, const char* name, Index rows) {
+    Array<double> array = number_array<double>(object, name);
+    if (array.ndim() != 1)
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
+                              std::to_string(rows) + ",), one weight for each row of x");
+    check_rows(array, name, rows);
+    check_finite(array, name);
+    bool positive = false;
+    for (Index i = 0; i < rows; ++i) {
+        if (array.data()[i] < 0)
+            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " +
+                                  std::to_string(array.data()[i]) + "; weights must not be negative");
+        positive = positive || array.data()[i] > 0;
+    }
+    if (!positive) throw py::value_error(std::string(name) + " must have a positive sum, but all its weights are zero");
+    return array;
+}
+
+#define GM_INSTANTIATE(T)                                                               \
+    template Array<T> number_array(const py::handle&, const char*);                     \
+    template void check_finite(const Array<T>&, const char*);                           \
+    template Array<T> matrix(const py::handle&, const char*, Index, bool);              \
+    template Array<T> targets(const py::handle&, const char*, Index, Index, bool, bool);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer

@@ -1,0 +1,47 @@
+// Every check of an array that comes from Python. Each function names the argument, what it was and what it must be; what
+// it returns is C-contiguous, of the type the engine computes in, and the caller's own memory wherever that is already so.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "kernels/dispatch.hpp"
+#include "network/batch.hpp"
+
+namespace gradiometer {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+// "(3, 4)", as NumPy prints a shape.
+std::string shape_text(const py::array& array);
+
+// An array of numbers (integers, booleans or floats up to 64 bits) in the engine's type: TypeError for anything else.
+// float64 becomes float32 for a float32 network; a value too large for it counts as infinite.
+template <class T>
+Array<T> number_array(const py::handle& object, const char* name);
+
+// Throws ValueError with the position of the first value that is NaN or infinite.
+template <class T>
+void check_finite(const Array<T>& array, const char* name);
+
+// (rows, columns), with at least one row; finite unless `allow_nonfinite`.
+template <class T>
+Array<T> matrix(const py::handle& object, const char* name, Index columns, bool allow_nonfinite);
+
+// (rows,) integers from 0 to classes - 1.
+Array<int64_t> labels(const py::handle& object, const char* name, Index rows, Index classes);
+
+// (rows, columns), or (rows,) where there is one column; for bce_with_logits from 0 to 1.
+template <class T>
+Array<T> targets(const py::handle& object, const char* name, Index rows, Index columns, bool probabilities,
+                 bool allow_nonfinite);
+
+// (rows,) numbers that are finite and not negative, at least one of them positive.
+Array<double> sample_weights(const py::handle& object, const char* name, Index rows);
+
+}  // namespace gradiometer

@@ -1,0 +1,204 @@
+// The table of kernels: every loop over a batch that the engine runs. One table for each instruction set and element
+// type; dispatch.hpp chooses one when the library is loaded.
+//
+// Conventions
+//   Row-major matrix   element (r, c) stands at p[r * stride + c]. "Padded" means that the row has room for the columns
+//                      rounded up to a whole number of kAlignment bytes, and that kernels may read and write the room.
+//                      What they leave there is finite where the input is, and zero in every gradient.
+//   Panels             a matrix (inner × columns) stored as [columns / panel][inner][panel], the layout that a matrix
+//                      product reads from front to back. The last panel is as wide as its columns, rounded up to a
+//                      vector. PanelLayout has the arithmetic.
+//   Chunks             rows of a batch are summed in chunks of kRowChunk, rows of a parameter in chunks of
+//                      kInnerChunk; partial results of chunks are merged in order, so that neither the number of
+//                      threads nor the width of a vector can be seen in a result.
+//   SquareSums         three doubles: see meter/square_sum.hpp. A float fills only the middle one.
+// Every output is overwritten, unless its comment says "accumulates".
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace gradiometer {
+
+using Index = ptrdiff_t;
+
+constexpr Index kAlignment = 64;    // bytes: a cache line, and the widest vector
+constexpr Index kRowChunk = 8;      // rows of a batch
+constexpr Index kInnerChunk = 128;  // rows of a parameter in panels; a multiple of every panel width
+
+enum class ActivationKind : int {
+    identity,
+    relu,
+    leaky_relu,
+    elu,
+    selu,
+    gelu,
+    gelu_tanh,
+    silu,
+    mish,
+    softplus,
+    softsign,
+    sigmoid,
+    tanh,
+    hardtanh,
+    hardswish,
+};
+
+// first, second: negative_slope; alpha; beta and threshold; min_val and max_val.
+struct ActivationSpec {
+    ActivationKind kind;
+    double first;
+    double second;
+};
+
+struct DropoutSpec {
+    uint32_t key[2];     // the seed
+    uint32_t layer;      // index in the network's list of layers
+    uint32_t step;
+    uint32_t threshold;  // a unit is kept when its random word is not below this
+    bool keep_none;      // p = 1, for which no threshold stands
+    double scale;        // of the survivors, 1 / (1 - p)
+};
+
+// What the statistics of a parameter's columns are: `stride` doubles for each, one entry a column.
+enum ColumnStatistic : int {
+    squares_small,
+    squares_medium,
+    squares_large,
+    kSquareStatistics,  // the number of those above: what a norm needs
+    absolute_sum = kSquareStatistics,
+    absolute_max,
+    zeros,
+    subnormals,
+    nonfinite,
+    kColumnStatistics,
+};
+
+enum class UpdateRule : int { sgd, adam, adamw, rmsprop };
+
+// One optimizer step, as in torch.optim; see update.hpp for the formulas.
+struct UpdateSpec {
+    UpdateRule rule;
+    bool first_step;   // momentum buffers start as the gradient
+    bool nesterov;
+    bool clip_values;  // each entry to [-clip_limit, clip_limit], before anything else
+    double clip_limit;
+    double gradient_scale;  // clip coefficient
+    double learning_rate;
+    double weight_decay;
+    double momentum;
+    double dampening;
+    double beta1, beta2, epsilon;  // RMSprop's alpha is beta2
+    double correction1, correction2;  // 1 - beta1^t and 1 - beta2^t
+};
+
+// Statistics of the output of an activation over one chunk of rows.
+struct ActivationMoments {
+    double mean;
+    double squared_deviations;  // from this chunk's own mean
+    double saturated;           // entries whose |derivative| is below the threshold
+};
+
+template <class T>
+struct KernelTable {
+    const char* isa;
+    Index lanes;  // elements of a vector
+    Index panel;  // columns of a full panel, two vectors
+
+    // ---- matrix products: matmul.hpp. One chain of fused multiply-adds for each output, in T, in order of the inner
+    // ---- index (of the row, for the outer product).
+
+    // c (rows × columns, padded) = bias + a (rows × inner) · b (inner × columns, panels). bias is padded, or null.
+    void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias,
+                   T* c, Index c_stride);
+    // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
+    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
+    void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
+                          Index dy_stride, Index vectors, T* out);
+    // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
+    void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
+    void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);
+    // Copies the chunk inner_begin … inner_end of panel `panel_index` of an (inner × columns) matrix into the panels of
+    // its transpose (columns × inner).
+    void (*transpose_chunk)(Index inner, Index columns, Index inner_begin, Index inner_end, Index panel_index,
+                            const T* panels, T* transposed_panels);
+
+    // ---- activations: activation.hpp, dropout.hpp. All matrices padded.
+
+    // h = φ(z), and derivative = φ′(z) unless null. h and derivative may be z itself.
+    void (*activate)(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
+                     T* derivative, Index derivative_stride);
+    // h *= mask · scale in place; unless null, derivative *= the same, or = where `overwrite`.
+    void (*dropout)(const DropoutSpec& spec, Index rows, Index first_row, Index columns, T* h, Index h_stride,
+                    T* derivative, Index derivative_stride, bool overwrite);
+    // out = a · out, entry by entry.
+    void (*multiply)(Index rows, Index columns, const T* a, Index a_stride, T* out, Index out_stride);
+
+    // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays padded.
+
+    // Mean of each column over the chunk, and sum of squared deviations from it; in T.
+    void (*batch_norm_chunk)(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations);
+    // Merges chunks (each array chunks × chunk_stride) in double: mean, biased variance, 1 / sqrt(variance + eps).
+    void (*batch_norm_merge)(Index batch, Index columns, const T* means, const T* squared_deviations,
+                             Index chunk_stride, double eps, T* mean, T* variance, T* inverse_std);
+    // normalized = (z - mean) · inverse_std, in place if the same; y = gamma · normalized + beta (null: 1 and 0).
+    // normalized may be null.
+    void (*batch_norm_apply)(Index rows, Index columns, const T* z, Index z_stride, const T* mean,
+                             const T* inverse_std, const T* gamma, const T* beta, T* normalized,
+                             Index normalized_stride, T* y, Index y_stride);
+    // Column sums of dy and of dy · normalized over the chunk, in T.
+    void (*batch_norm_backward_chunk)(Index rows, Index columns, const T* dy, Index dy_stride, const T* normalized,
+                                      Index normalized_stride, T* sum, T* product_sum);
+    // out = Σ over the chunks of a chunk_stride-spaced array, in double, rounded to T.
+    void (*sum_chunks)(Index chunks, Index columns, const T* partial, Index chunk_stride, T* out);
+    // dy becomes dz = gamma · inverse_std · (dy - sum / batch - normalized · product_sum / batch).
+    void (*batch_norm_backward_apply)(Index rows, Index columns, Index batch, T* dy, Index dy_stride,
+                                      const T* normalized, Index normalized_stride, const T* gamma,
+                                      const T* inverse_std, const T* sum, const T* product_sum);
+
+    // ---- losses: loss.hpp. row_scale[r] is the weight of row r in the total; row_loss is not yet weighted.
+    // ---- gradient (padded; null: not wanted) = row_scale · dloss/dlogits.
+
+    void (*cross_entropy)(Index rows, Index columns, const T* logits, Index stride, const int64_t* labels,
+                          const double* row_scale, double* row_loss, T* gradient, Index gradient_stride);
+    void (*bce_with_logits)(Index rows, Index columns, const T* logits, Index stride, const T* targets,
+                            Index target_stride, const double* row_scale, double* row_loss, T* gradient,
+                            Index gradient_stride);
+    void (*mse)(Index rows, Index columns, const T* outputs, Index stride, const T* targets, Index target_stride,
+                const double* row_scale, double* row_loss, T* gradient, Index gradient_stride);
+
+    // ---- statistics: statistics.hpp. Sums in double, on 16 virtual lanes or one lane a column.
+
+    // Sum of squares of each chunk of rows of a padded matrix: out[chunk * 3 + 0 … 2].
+    void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, double* out);
+    // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only, or
+    // all), out[statistic * out_stride + column].
+    void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
+    // Moments of each chunk of rows of h; alive[column] |= derivative != 0 in any row (accumulates). derivative null: 1.
+    void (*activation_moments)(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
+                               Index derivative_stride, double threshold, ActivationMoments* out, uint8_t* alive);
+    // The first entry of a flat array that is NaN or infinite, or -1.
+    Index (*first_nonfinite)(Index count, const T* a);
+
+    // ---- optimizers: update.hpp
+
+    // One chunk (rows × vectors · lanes, dense) of a parameter: w and the states are updated in place, g is read only.
+    // weight_squares and update_squares (null: not wanted): sums of squares of each column of w before, and of the
+    // change of w; 3 × out_stride doubles.
+    void (*update)(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
+                   double* weight_squares, double* update_squares, Index out_stride);
+
+    // ---- for tests of the vector functions
+
+    // out = f(in), flat; name: "exp", "expm1", "log", "log1p", "sigmoid", "tanh", "erf", "erfc". False: no such name.
+    bool (*evaluate)(const char* name, Index count, const T* in, T* out);
+};
+
+// Columns, rounded up so that every row of a padded matrix starts on a cache line.
+template <class T>
+constexpr Index padded(Index columns) {
+    constexpr Index step = kAlignment / static_cast<Index>(sizeof(T));
+    return (columns + step - 1) / step * step;
+}
+
+}  // namespace gradiometer

@@ -1,0 +1,83 @@
+// Sixteen virtual lanes: a row's entry j is added to lane j mod 16, and the lanes are folded in halves at the end. Every
+// instruction set does the same additions in the same order, whatever the width of its vectors.
+#pragma once
+
+#include "kernels/kernels.hpp"
+#include "simd/vector.hpp"
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+constexpr Index kVirtualLanes = 16;
+
+template <class T>
+struct Lanes16 {
+    static constexpr Index kVectors = kVirtualLanes / kLanes<T>;
+    Vec<T> part[kVectors];
+};
+
+template <class T>
+GM_INLINE Lanes16<T> zero16() {
+    Lanes16<T> out;
+    for (Index v = 0; v < Lanes16<T>::kVectors; ++v) out.part[v] = zero<T>();
+    return out;
+}
+
+template <class T>
+GM_INLINE T fold(const Lanes16<T>& lanes) {
+    T sum[kVirtualLanes];
+    for (Index v = 0; v < Lanes16<T>::kVectors; ++v) store(sum + v * kLanes<T>, lanes.part[v]);
+    for (Index half = kVirtualLanes / 2; half > 0; half /= 2)
+        for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
+    return sum[0];
+}
+
+// Sixteen elements of a padded row, from `column` on; those at or beyond `columns` are zero. (Where T is double, the
+// second half may lie beyond the padding and is not read.)
+template <class T>
+GM_INLINE Lanes16<T> load16(const T* row, Index column, Index columns) {
+    Lanes16<T> out;
+    const Index left = columns - column;
+    for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
+        const Index inside = left - v * kLanes<T>;
+        if (inside >= kLanes<T>)
+            out.part[v] = load(row + column + v * kLanes<T>);
+        else if (inside > 0)
+            out.part[v] = keep(first_lanes<T>(inside), load(row + column + v * kLanes<T>));
+        else
+            out.part[v] = zero<T>();
+    }
+    return out;
+}
+
+// A vector as doubles: itself, or the lower and the upper half of its floats.
+template <class T>
+struct Wide {
+    static constexpr Index kParts = sizeof(double) / sizeof(T);
+    Vec<double> part[kParts];
+};
+
+GM_INLINE Wide<double> widen(Vec<double> x) { return {{x}}; }
+
+GM_INLINE Wide<float> widen(Vec<float> x) {
+    typedef float Half __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
+    Half half[2];
+    __builtin_memcpy(half, &x.v, sizeof(half));
+    return {{{__builtin_convertvector(half[0], Native<double>::Vector)},
+             {__builtin_convertvector(half[1], Native<double>::Vector)}}};
+}
+
+GM_INLINE Lanes16<double> to_double(const Lanes16<double>& x) { return x; }
+
+GM_INLINE Lanes16<double> to_double(const Lanes16<float>& x) {
+    Lanes16<double> out;
+    for (Index v = 0; v < Lanes16<float>::kVectors; ++v) {
+        const Wide<float> wide = widen(x.part[v]);
+        out.part[2 * v] = wide.part[0];
+        out.part[2 * v + 1] = wide.part[1];
+    }
+    return out;
+}
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA

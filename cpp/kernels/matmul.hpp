@@ -1,0 +1,135 @@
+// Matrix products. Every output is one chain of fused multiply-adds, in order of the summed index, held in a register
+// (or stored and taken up again, which changes no bit); so neither blocking nor threads can be seen in the result.
+#pragma once
+
+#include "kernels/panel.hpp"
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+// Rows of the largest tile: rows × 2 vectors of accumulators, 2 of b and 1 of a fill the register file.
+constexpr int kTileRows = GM_VECTOR_BYTES == 64 ? 12 : GM_VECTOR_BYTES == 32 ? 6 :
+#ifdef GM_ISA_NEON
+                                                                              8;
+#else
+                                                                              6;
+#endif
+
+// Steps of the inner index after which the accumulators are stored: a panel slice of this length stays in L1.
+constexpr Index kInnerBlock = 256;
+
+// How a tile finds a(i, t), for row i of the tile and step t: along a row, or down a column.
+enum class Walk { along_rows, down_columns };
+
+// c (Rows × Vectors) = start + Σ_t a(i, t) · b[t]. `start` is a row to begin every row of the tile with (null: zero);
+// with `resume`, c itself is.
+template <Walk walk, int Rows, int Vectors, class T>
+static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __restrict b, Index b_stride,
+                 const T* start, bool resume, T* __restrict c, Index c_stride) {
+    Vec<T> sum[Rows][Vectors];
+    if (resume) {
+        for (int i = 0; i < Rows; ++i)
+            for (int v = 0; v < Vectors; ++v) sum[i][v] = load(c + i * c_stride + v * kLanes<T>);
+    } else {
+        for (int v = 0; v < Vectors; ++v) {
+            const Vec<T> first = start ? load(start + v * kLanes<T>) : zero<T>();
+            for (int i = 0; i < Rows; ++i) sum[i][v] = first;
+        }
+    }
+    for (Index t = 0; t < steps; ++t) {
+        Vec<T> row[Vectors];
+        for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
+        for (int i = 0; i < Rows; ++i) {
+            const Vec<T> factor = broadcast(walk == Walk::along_rows ? a[i * a_stride] : a[i]);
+            for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
+        }
+        a += walk == Walk::along_rows ? 1 : a_stride;
+        b += b_stride;
+    }
+    for (int i = 0; i < Rows; ++i)
+        for (int v = 0; v < Vectors; ++v) store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
+}
+
+template <class T>
+using Tile = void (*)(Index, const T*, Index, const T*, Index, const T*, bool, T*, Index);
+
+template <Walk walk, int Vectors, class T>
+GM_INLINE Tile<T> tile_of(Index rows) {
+    switch (rows) {
+#define GM_TILE(n) \
+    case n:        \
+        return tile<walk, (n <= kTileRows ? n : 1), Vectors, T>;
+        GM_TILE(2)
+        GM_TILE(3)
+        GM_TILE(4)
+        GM_TILE(5)
+        GM_TILE(6)
+#if GM_VECTOR_BYTES == 64 || defined(GM_ISA_NEON)
+        GM_TILE(7)
+        GM_TILE(8)
+#endif
+#if GM_VECTOR_BYTES == 64
+        GM_TILE(9)
+        GM_TILE(10)
+        GM_TILE(11)
+        GM_TILE(12)
+#endif
+#undef GM_TILE
+        default:
+            return tile<walk, 1, Vectors, T>;
+    }
+}
+
+// Splits `rows` evenly into tiles, rather than into full ones and a small rest.
+template <Walk walk, int Vectors, class T>
+GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const T* b, Index b_stride, const T* start,
+                     bool resume, T* c, Index c_stride) {
+    const Index count = (rows + kTileRows - 1) / kTileRows;
+    const Index height = rows / count;
+    const Index taller = rows % count;
+    const Tile<T> tall = tile_of<walk, Vectors, T>(height + 1);
+    const Tile<T> plain = tile_of<walk, Vectors, T>(height);
+    for (Index i = 0; i < count; ++i) {
+        const Index size = height + (i < taller);
+        (i < taller ? tall : plain)(steps, a, a_stride, b, b_stride, start, resume, c, c_stride);
+        a += walk == Walk::along_rows ? size * a_stride : size;
+        c += size * c_stride;
+    }
+}
+
+template <class T>
+void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
+            Index c_stride) {
+    for (Index panel = 0; panel < panel_count<T>(columns); ++panel) {
+        const Index first = panel * kPanel<T>;
+        const Index vectors = panel_vectors<T>(columns, panel);
+        const Index width = vectors * kLanes<T>;
+        const T* slice = b + first * inner;
+        for (Index k = 0; k < inner || k == 0; k += kInnerBlock) {
+            const Index steps = inner - k < kInnerBlock ? inner - k : kInnerBlock;
+            const T* start = bias ? bias + first : nullptr;
+            if (vectors == 2)
+                tiles<Walk::along_rows, 2>(rows, steps, a + k, a_stride, slice + k * width, width, start, k > 0,
+                                           c + first, c_stride);
+            else
+                tiles<Walk::along_rows, 1>(rows, steps, a + k, a_stride, slice + k * width, width, start, k > 0,
+                                           c + first, c_stride);
+        }
+    }
+}
+
+template <class T>
+void outer_product(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
+                   Index dy_stride, Index vectors, T* out) {
+    const Index height = inner_end - inner_begin;
+    const Index width = vectors * kLanes<T>;
+    if (vectors == 2)
+        tiles<Walk::down_columns, 2>(height, rows, x + inner_begin, x_stride, dy, dy_stride,
+                                     static_cast<const T*>(nullptr), false, out, width);
+    else
+        tiles<Walk::down_columns, 1>(height, rows, x + inner_begin, x_stride, dy, dy_stride,
+                                     static_cast<const T*>(nullptr), false, out, width);
+}
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA

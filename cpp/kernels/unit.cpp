@@ -1,0 +1,51 @@
+// One instruction set's kernels for one element type: all headers of kernels/, compiled for GM_ISA and GM_REAL. The
+// table is the only name that leaves this object; CI checks that.
+#include "kernels/activation.hpp"
+#include "kernels/batch_norm.hpp"
+#include "kernels/dropout.hpp"
+#include "kernels/evaluate.hpp"
+#include "kernels/loss.hpp"
+#include "kernels/matmul.hpp"
+#include "kernels/pack.hpp"
+#include "kernels/statistics.hpp"
+#include "kernels/update.hpp"
+
+#define GM_STRING_OF(x) #x
+#define GM_STRING(x) GM_STRING_OF(x)
+
+namespace gradiometer {
+
+namespace unit = GM_ISA;
+using Real = GM_REAL;
+
+extern const KernelTable<Real> GM_TABLE;
+constinit const KernelTable<Real> GM_TABLE = {
+    .isa = GM_STRING(GM_ISA),
+    .lanes = unit::kLanes<Real>,
+    .panel = unit::kPanel<Real>,
+    .matmul = unit::matmul<Real>,
+    .outer_product = unit::outer_product<Real>,
+    .pack_transposed = unit::pack_transposed<Real>,
+    .unpack_transposed = unit::unpack_transposed<Real>,
+    .transpose_chunk = unit::transpose_chunk<Real>,
+    .activate = unit::activate<Real>,
+    .dropout = unit::dropout<Real>,
+    .multiply = unit::multiply<Real>,
+    .batch_norm_chunk = unit::batch_norm_chunk<Real>,
+    .batch_norm_merge = unit::batch_norm_merge<Real>,
+    .batch_norm_apply = unit::batch_norm_apply<Real>,
+    .batch_norm_backward_chunk = unit::batch_norm_backward_chunk<Real>,
+    .sum_chunks = unit::sum_chunks<Real>,
+    .batch_norm_backward_apply = unit::batch_norm_backward_apply<Real>,
+    .cross_entropy = unit::cross_entropy<Real>,
+    .bce_with_logits = unit::bce_with_logits<Real>,
+    .mse = unit::mse<Real>,
+    .row_chunk_squares = unit::row_chunk_squares<Real>,
+    .column_statistics = unit::column_statistics<Real>,
+    .activation_moments = unit::activation_moments<Real>,
+    .first_nonfinite = unit::first_nonfinite<Real>,
+    .update = unit::update<Real>,
+    .evaluate = unit::evaluate<Real>,
+};
+
+}  // namespace gradiometer

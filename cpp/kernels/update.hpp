@@ -1,0 +1,163 @@
+// One sweep of an optimizer over a chunk of a parameter, as in torch.optim. g is the gradient after clipping; all
+// arithmetic is in T, as PyTorch's is.
+#pragma once
+
+#include "kernels/squares.hpp"
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+template <class T>
+GM_INLINE Vec<T> scalar(double x) {
+    return broadcast(static_cast<T>(x));
+}
+
+// momentum m: buffer = m · buffer + (1 - dampening) · g (the first time, g); w -= lr · (nesterov ? g + m · buffer : buffer).
+template <class T>
+struct SgdRule {
+    Vec<T> rate, decay, momentum, damping;
+    bool has_momentum, nesterov, first;
+    explicit SgdRule(const UpdateSpec& s)
+        : rate(scalar<T>(s.learning_rate)),
+          decay(scalar<T>(s.weight_decay)),
+          momentum(scalar<T>(s.momentum)),
+          damping(scalar<T>(1 - s.dampening)),
+          has_momentum(s.momentum != 0),
+          nesterov(s.nesterov),
+          first(s.first_step) {}
+    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T*) const {
+        g = fma(decay, w, g);
+        if (has_momentum) {
+            const Vec<T> buffer = first ? g : fma(damping, g, momentum * load(state1));
+            store(state1, buffer);
+            g = nesterov ? fma(momentum, buffer, g) : buffer;
+        }
+        return fma(-rate, g, w);
+    }
+};
+
+// Adam (Kingma and Ba 2015); AdamW (Loshchilov and Hutter 2019) shrinks w by lr · weight_decay instead of adding to g.
+template <class T>
+struct AdamRule {
+    Vec<T> step, shrink, decay, beta1, rest1, beta2, rest2, root_correction, epsilon;
+    explicit AdamRule(const UpdateSpec& s)
+        : step(scalar<T>(s.learning_rate / s.correction1)),
+          shrink(scalar<T>(s.rule == UpdateRule::adamw ? 1 - s.learning_rate * s.weight_decay : 1)),
+          decay(scalar<T>(s.rule == UpdateRule::adamw ? 0 : s.weight_decay)),
+          beta1(scalar<T>(s.beta1)),
+          rest1(scalar<T>(1 - s.beta1)),
+          beta2(scalar<T>(s.beta2)),
+          rest2(scalar<T>(1 - s.beta2)),
+          root_correction(scalar<T>(__builtin_sqrt(s.correction2))),
+          epsilon(scalar<T>(s.epsilon)) {}
+    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T* state2) const {
+        w = w * shrink;
+        g = fma(decay, w, g);
+        const Vec<T> mean = fma(rest1, g, beta1 * load(state1));
+        const Vec<T> square = fma(rest2 * g, g, beta2 * load(state2));
+        store(state1, mean);
+        store(state2, square);
+        return fma(-step, mean / (sqrt(square) / root_correction + epsilon), w);
+    }
+};
+
+// RMSprop (Hinton 2012): state1 the running mean square, state2 the momentum buffer.
+template <class T>
+struct RmspropRule {
+    Vec<T> rate, alpha, rest, epsilon, momentum;
+    bool has_momentum;
+    explicit RmspropRule(const UpdateSpec& s)
+        : rate(scalar<T>(s.learning_rate)),
+          alpha(scalar<T>(s.beta2)),
+          rest(scalar<T>(1 - s.beta2)),
+          epsilon(scalar<T>(s.epsilon)),
+          momentum(scalar<T>(s.momentum)),
+          has_momentum(s.momentum != 0) {}
+    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T* state2) const {
+        const Vec<T> square = fma(rest * g, g, alpha * load(state1));
+        store(state1, square);
+        Vec<T> change = g / (sqrt(square) + epsilon);
+        if (has_momentum) {
+            change = fma(momentum, load(state2), change);
+            store(state2, change);
+        }
+        return fma(-rate, change, w);
+    }
+};
+
+// Sums of squares of one vector's columns, as doubles.
+template <class T>
+struct ColumnSquares {
+    Squares<T> parts[Wide<T>::kParts];
+    GM_INLINE_MEMBER void clear() {
+        for (auto& part : parts) part.clear();
+    }
+    GM_INLINE_MEMBER void add(const Wide<T>& x) {
+        for (Index part = 0; part < Wide<T>::kParts; ++part) parts[part].add(x.part[part]);
+    }
+    GM_INLINE_MEMBER void store_to(double* out, Index stride) const {
+        for (Index part = 0; part < Wide<T>::kParts; ++part)
+            for (int which = 0; which < kSquareStatistics; ++which)
+                store(out + which * stride + part * kLanes<double>, parts[part].sum(which));
+    }
+};
+
+template <class T>
+GM_INLINE Wide<T> difference(const Wide<T>& a, const Wide<T>& b) {
+    Wide<T> out;
+    for (Index part = 0; part < Wide<T>::kParts; ++part) out.part[part] = a.part[part] - b.part[part];
+    return out;
+}
+
+template <class Rule, class T>
+static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
+                        double* weight_squares, double* update_squares, Index out_stride) {
+    const Rule rule(spec);
+    // A coefficient near the smallest float would lose bits; it is applied in two factors, the first a power of two.
+    const double first_factor = spec.gradient_scale < 0x1p-100 ? 0x1p-64 : 1.0;
+    const Vec<T> scale1 = scalar<T>(first_factor);
+    const Vec<T> scale2 = scalar<T>(spec.gradient_scale / first_factor);
+    const Vec<T> limit = scalar<T>(spec.clip_limit);
+    const Index width = vectors * kLanes<T>;
+    for (Index first = 0; first < width; first += kLanes<T>) {
+        ColumnSquares<T> weights, changes;
+        weights.clear();
+        changes.clear();
+        for (Index at = first; at < rows * width; at += width) {
+            const Vec<T> old = load(w + at);
+            Vec<T> gradient = load(g + at) * scale1 * scale2;
+            // A NaN passes through both, as in torch.clamp.
+            if (spec.clip_values) gradient = min(limit, max(-limit, gradient));
+            const Vec<T> next = rule.next(old, gradient, state1 + at, state2 + at);
+            store(w + at, next);
+            if (weight_squares) {
+                weights.add(widen(old));
+                changes.add(difference<T>(widen(next), widen(old)));
+            }
+        }
+        if (weight_squares) {
+            weights.store_to(weight_squares + first, out_stride);
+            changes.store_to(update_squares + first, out_stride);
+        }
+    }
+}
+
+template <class T>
+void update(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
+            double* weight_squares, double* update_squares, Index out_stride) {
+    switch (spec.rule) {
+        case UpdateRule::sgd:
+            return update_with<SgdRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares, update_squares,
+                                           out_stride);
+        case UpdateRule::adam:
+        case UpdateRule::adamw:
+            return update_with<AdamRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares,
+                                            update_squares, out_stride);
+        case UpdateRule::rmsprop:
+            return update_with<RmspropRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares,
+                                               update_squares, out_stride);
+    }
+}
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA

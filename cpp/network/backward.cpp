@@ -1,0 +1,100 @@
+#include <algorithm>
+
+#include "network/pass.hpp"
+
+namespace gradiometer {
+namespace {
+
+// Where dL/dh of a block is to be put: straight into its delta where that is dL/dz already, else into scratch, to be
+// multiplied by the derivative that stands in delta.
+template <class T>
+T* gradient_target(Pass<T>& pass, Index number, Index first_row) {
+    Workspace<T>& work = pass.work;
+    return pass.plan.blocks[number].chain.empty() ? work.delta(number) + first_row * work.stride(number)
+                                                  : work.scratch(first_row);
+}
+
+// dy, in delta(block), becomes dz; gamma's and beta's gradients are written. The threads meet once.
+template <class T>
+void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    const Index width = block.width;
+    const Index chunk_stride = padded<T>(width);
+    for (Index r = mine.begin; r < mine.end; r += kRowChunk) {
+        const Index chunk = r / kRowChunk;
+        pass.kernels.batch_norm_backward_chunk(std::min(kRowChunk, mine.end - r), width,
+                                               work.delta(number) + r * stride, stride,
+                                               work.normalized(number) + r * stride, stride,
+                                               work.norm_partial(block.norm, 0) + chunk * chunk_stride,
+                                               work.norm_partial(block.norm, 1) + chunk * chunk_stride);
+    }
+    team.meet([&] { pass.stopped = pass.interrupt.requested(); });
+    if (pass.stopped) return;
+    const Index chunks = (pass.rows + kRowChunk - 1) / kRowChunk;
+    T* sum = work.norm_merged(block.norm, thread, 0);
+    T* product_sum = work.norm_merged(block.norm, thread, 1);
+    const T* inverse = work.norm_merged(block.norm, thread, 2);
+    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 0), chunk_stride, sum);
+    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 1), chunk_stride, product_sum);
+    const T* gamma = nullptr;
+    if (block.gamma != kNone) {
+        gamma = pass.parameters.values(block.gamma);
+        if (thread == 0) {
+            std::copy_n(product_sum, width, pass.parameters.gradients(block.gamma));
+            std::copy_n(sum, width, pass.parameters.gradients(block.beta));
+        }
+    }
+    pass.kernels.batch_norm_backward_apply(mine.count(), width, pass.rows, work.delta(number) + mine.begin * stride,
+                                           stride, work.normalized(number) + mine.begin * stride, stride, gamma,
+                                           inverse, sum, product_sum);
+}
+
+}  // namespace
+
+template <class T>
+T* output_gradient(Pass<T>& pass, Index first_row, Index& stride) {
+    const Index last = static_cast<Index>(pass.plan.blocks.size()) - 1;
+    stride = pass.work.stride(last);
+    return gradient_target(pass, last, first_row);
+}
+
+template <class T>
+void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
+    Workspace<T>& work = pass.work;
+    for (Index number = static_cast<Index>(pass.plan.blocks.size()) - 1; number >= 0; --number) {
+        if (thread == 0) pass.interrupt.poll();
+        if (pass.abandoned()) return;
+        const Block& block = pass.plan.blocks[number];
+        const Index stride = work.stride(number);
+        T* delta = work.delta(number) + mine.begin * stride;
+        if (!block.chain.empty())
+            pass.kernels.multiply(mine.count(), block.width, work.scratch(mine.begin), stride, delta, stride);
+        if (block.norm != kNone) {
+            normalize_backward(pass, team, thread, mine, number);
+            if (pass.stopped) return;
+        }
+        if (block.dense != kNone && pass.collect >= Collect::norms)
+            pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride,
+                                           work.delta_squares(block.dense) + mine.begin / kRowChunk * 3);
+        if (number == 0 && !pass.wants_input_gradient) return;
+        T* before = number == 0 ? work.input_gradient() + mine.begin * work.input_stride()
+                                : gradient_target(pass, number - 1, mine.begin);
+        const Index before_stride = number == 0 ? work.input_stride() : work.stride(number - 1);
+        if (block.dense != kNone)
+            pass.kernels.matmul(mine.count(), block.width, block.in_width, delta, stride,
+                                pass.parameters.transposed(block.weight), nullptr, before, before_stride);
+        else
+            for (Index r = 0; r < mine.count(); ++r)
+                std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);
+    }
+}
+
+#define GM_INSTANTIATE(T)                                             \
+    template T* output_gradient(Pass<T>&, Index, Index&);        \
+    template void backward_rows(Pass<T>&, Team&, int, RowRange);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer

@@ -1,0 +1,216 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "network/pass.hpp"
+
+namespace gradiometer {
+namespace {
+
+// |φ′| is at most this, over all z: what `saturation` is measured against.
+double largest_slope(const ActivationSpec& activation) {
+    switch (activation.kind) {
+        case ActivationKind::leaky_relu:
+            return std::max(1.0, std::abs(activation.first));
+        case ActivationKind::elu:
+            return std::max(1.0, std::abs(activation.first * activation.second));
+        case ActivationKind::selu:
+            return activation.first * activation.second;
+        case ActivationKind::gelu:
+            return 1.128904145;  // at z = √2
+        case ActivationKind::gelu_tanh:
+            return 1.129044;
+        case ActivationKind::silu:
+            return 1.0998393194;
+        case ActivationKind::mish:
+            return 1.0884922;
+        case ActivationKind::sigmoid:
+            return 0.25;
+        case ActivationKind::hardswish:
+            return 1.5;
+        default:
+            return 1.0;
+    }
+}
+
+constexpr double kSaturatedShare = 0.05;
+
+template <class T>
+struct Rows {
+    const T* data;
+    Index stride;
+};
+
+template <class T>
+void measure(Pass<T>& pass, int thread, RowRange mine, Index dense, Index width, Rows<T> h, const T* slope,
+             Index slope_stride, double limit) {
+    pass.kernels.activation_moments(mine.count(), width, h.data, h.stride, slope, slope_stride, limit,
+                                    pass.work.moments(dense) + mine.begin / kRowChunk, pass.work.alive(thread, dense));
+}
+
+// Normalises z, which stands in normalized(block), and writes gamma · x̂ + beta to y. The threads meet once.
+template <class T>
+void normalize_rows(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, T* y, Index y_stride) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    const Index width = block.width;
+    const Index chunk_stride = padded<T>(width);
+    T* z = work.normalized(number);
+    for (Index r = mine.begin; r < mine.end; r += kRowChunk) {
+        const Index chunk = r / kRowChunk;
+        pass.kernels.batch_norm_chunk(std::min(kRowChunk, mine.end - r), width, z + r * stride, stride,
+                                      work.norm_partial(block.norm, 0) + chunk * chunk_stride,
+                                      work.norm_partial(block.norm, 1) + chunk * chunk_stride);
+    }
+    team.meet([&] { pass.stopped = pass.interrupt.requested(); });
+    if (pass.stopped) return;
+    T* mean = work.norm_merged(block.norm, thread, 0);
+    T* variance = work.norm_merged(block.norm, thread, 1);
+    T* inverse = work.norm_merged(block.norm, thread, 2);
+    pass.kernels.batch_norm_merge(pass.rows, width, work.norm_partial(block.norm, 0), work.norm_partial(block.norm, 1),
+                                  chunk_stride, block.eps, mean, variance, inverse);
+    if (thread == 0) {
+        RunningStatistics<T>& running = pass.running[block.norm];
+        const double unbiased = static_cast<double>(pass.rows) / static_cast<double>(pass.rows - 1);
+        for (Index j = 0; j < width; ++j) {
+            running.batch_mean[j] = mean[j];
+            running.batch_variance[j] = static_cast<T>(static_cast<double>(variance[j]) * unbiased);
+        }
+    }
+    T* rows = z + mine.begin * stride;
+    pass.kernels.batch_norm_apply(mine.count(), width, rows, stride, mean, inverse,
+                                  block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
+                                  block.beta == kNone ? nullptr : pass.parameters.values(block.beta), rows, stride, y,
+                                  y_stride);
+}
+
+DropoutSpec dropout_spec(uint64_t seed, uint64_t step, const Elementwise& layer) {
+    const double p = layer.drop_probability;
+    DropoutSpec spec;
+    spec.key[0] = static_cast<uint32_t>(seed);
+    spec.key[1] = static_cast<uint32_t>(seed >> 32);
+    spec.layer = static_cast<uint32_t>(layer.layer);
+    spec.step = static_cast<uint32_t>(step);
+    spec.keep_none = p >= 1;
+    spec.threshold = spec.keep_none ? 0 : static_cast<uint32_t>(p * 0x1p32);
+    spec.scale = spec.keep_none ? 0 : 1 / (1 - p);
+    return spec;
+}
+
+// The activations and dropouts of a block: h from `from`, and in delta(block) the derivative of h by `from`, which may
+// stand there itself.
+template <class T>
+void run_chain(Pass<T>& pass, int thread, RowRange mine, Index number, Rows<T> from) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    T* h = work.output(number) + mine.begin * stride;
+    T* slope = work.delta(number) + mine.begin * stride;
+    T* scratch = work.scratch(mine.begin);
+    bool first = true;
+    for (const Elementwise& layer : block.chain) {
+        if (layer.is_dropout) {
+            if (first)
+                for (Index r = 0; r < mine.count(); ++r)
+                    std::copy_n(from.data + r * from.stride, block.width, h + r * stride);
+            pass.kernels.dropout(dropout_spec(pass.dropout_seed, pass.dropout_step, layer), mine.count(), mine.begin,
+                                 block.width, h, stride, slope, stride, first);
+        } else {
+            T* own_slope = first ? slope : scratch;
+            const Rows<T> source = first ? from : Rows<T>{h, stride};
+            pass.kernels.activate(layer.activation, mine.count(), block.width, source.data, source.stride, h, stride,
+                                  own_slope, stride);
+            if (layer.measures != kNone && pass.collect == Collect::full)
+                measure<T>(pass, thread, mine, layer.measures, block.width, {h, stride}, own_slope, stride,
+                           kSaturatedShare * largest_slope(layer.activation));
+            if (!first) pass.kernels.multiply(mine.count(), block.width, scratch, stride, slope, stride);
+        }
+        first = false;
+    }
+}
+
+}  // namespace
+
+template <class T>
+void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
+    Workspace<T>& work = pass.work;
+    Rows<T> in{pass.input + mine.begin * pass.input_stride, pass.input_stride};
+    if (pass.collect == Collect::full && mine.begin == rows_of_thread(pass.rows, thread, team.size()).begin)
+        for (size_t dense = 0; dense < pass.plan.dense_blocks.size(); ++dense)
+            std::fill_n(work.alive(thread, dense), pass.plan.blocks[pass.plan.dense_blocks[dense]].width, uint8_t{0});
+    for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
+        if (thread == 0) pass.interrupt.poll();
+        if (pass.abandoned()) return;
+        const Block& block = pass.plan.blocks[number];
+        const Index stride = work.stride(number);
+        const Index at = mine.begin * stride;
+        T* after_norm = (block.chain.empty() ? work.output(number) : work.delta(number)) + at;
+        T* z = block.norm == kNone ? after_norm : work.normalized(number) + at;
+        if (block.dense != kNone) {
+            pass.kernels.matmul(mine.count(), block.in_width, block.width, in.data, in.stride,
+                                pass.parameters.values(block.weight),
+                                block.bias == kNone ? nullptr : pass.parameters.values(block.bias), z, stride);
+            if (block.measures_output && pass.collect == Collect::full)
+                measure<T>(pass, thread, mine, block.dense, block.width, {z, stride}, nullptr, 0, 0);
+            in = {z, stride};
+        }
+        if (block.norm != kNone) {
+            if (block.dense == kNone)
+                for (Index r = 0; r < mine.count(); ++r)
+                    std::copy_n(in.data + r * in.stride, block.width, z + r * stride);
+            normalize_rows(pass, team, thread, mine, number, after_norm, stride);
+            if (pass.stopped) return;
+            in = {after_norm, stride};
+        }
+        if (!block.chain.empty()) run_chain(pass, thread, mine, number, in);
+        in = {work.output(number) + at, stride};
+    }
+}
+
+template <class T>
+Index evaluation_scratch_size(const Plan& plan, Index rows) {
+    return 2 * rows * padded<T>(plan.max_width);
+}
+
+template <class T>
+void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index out_stride) {
+    const Index stride = padded<T>(pass.plan.max_width);
+    T* spare[2] = {scratch, scratch + mine.count() * stride};
+    for (Index r = 0; r < mine.count(); ++r)
+        std::copy_n(pass.input + (mine.begin + r) * pass.input_stride, pass.plan.in_features, spare[0] + r * stride);
+    std::vector<T> inverse;
+    for (const Block& block : pass.plan.blocks) {
+        if (block.dense != kNone) {
+            pass.kernels.matmul(mine.count(), block.in_width, block.width, spare[0], stride,
+                                pass.parameters.values(block.weight),
+                                block.bias == kNone ? nullptr : pass.parameters.values(block.bias), spare[1], stride);
+            std::swap(spare[0], spare[1]);
+        }
+        if (block.norm != kNone) {
+            const RunningStatistics<T>& running = pass.running[block.norm];
+            inverse.assign(running.variance.size(), T(0));
+            for (Index j = 0; j < block.width; ++j)
+                inverse[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
+            pass.kernels.batch_norm_apply(mine.count(), block.width, spare[0], stride, running.mean.data(), inverse.data(),
+                                          block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
+                                          block.beta == kNone ? nullptr : pass.parameters.values(block.beta), nullptr, 0,
+                                          spare[0], stride);
+        }
+        for (const Elementwise& layer : block.chain)
+            if (!layer.is_dropout)
+                pass.kernels.activate(layer.activation, mine.count(), block.width, spare[0], stride, spare[0], stride,
+                                      nullptr, 0);
+    }
+    for (Index r = 0; r < mine.count(); ++r)
+        std::copy_n(spare[0] + r * stride, pass.plan.out_features, out + (mine.begin + r) * out_stride);
+}
+
+#define GM_INSTANTIATE(T)                                                      \
+    template void forward_rows(Pass<T>&, Team&, int, RowRange);                \
+    template Index evaluation_scratch_size<T>(const Plan&, Index);             \
+    template void evaluate_rows(const Pass<T>&, RowRange, T*, T*, Index);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer

@@ -1,0 +1,215 @@
+#include "network/measurement.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gradiometer {
+namespace {
+
+constexpr Index kLanes = 16;  // virtual lanes, as in the kernels: the compiler may use whatever vectors it has
+
+Index inner_chunks(const ParameterSpec& p) { return (p.inner + kInnerChunk - 1) / kInnerChunk; }
+
+// Σ over columns and chunks of one statistic: chunk_of(chunk) points at its row of doubles.
+template <class ChunkOf>
+double sum_columns(const ParameterSpec& p, ChunkOf chunk_of) {
+    double lanes[kLanes] = {};
+    for (Index chunk = 0; chunk < inner_chunks(p); ++chunk) {
+        const double* row = chunk_of(chunk);
+        Index j = 0;
+        for (; j + kLanes <= p.columns; j += kLanes)
+            for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] += row[j + lane];
+        for (Index lane = 0; j + lane < p.columns; ++lane) lanes[lane] += row[j + lane];
+    }
+    for (Index half = kLanes / 2; half > 0; half /= 2)
+        for (Index lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    return lanes[0];
+}
+
+template <class T>
+double sum_gradient_statistic(const Pass<T>& pass, Index parameter, int which) {
+    const ParameterSpec& p = pass.plan.parameters[parameter];
+    return sum_columns(p, [&](Index chunk) {
+        return pass.work.gradient_statistics(parameter, chunk) + which * padded<T>(p.columns);
+    });
+}
+
+// The largest of all columns; a NaN where there is one.
+template <class T>
+double largest_gradient(const Pass<T>& pass, Index parameter) {
+    const ParameterSpec& p = pass.plan.parameters[parameter];
+    double largest = 0;
+    for (Index chunk = 0; chunk < inner_chunks(p); ++chunk) {
+        const double* row = pass.work.gradient_statistics(parameter, chunk) + absolute_max * padded<T>(p.columns);
+        for (Index j = 0; j < p.columns; ++j)
+            if (row[j] > largest || std::isnan(row[j])) largest = row[j];
+    }
+    return largest;
+}
+
+template <class T>
+double delta_norm(const Pass<T>& pass, Index dense) {
+    SquareSum sum;
+    const double* chunk = pass.work.delta_squares(dense);
+    for (Index row = 0; row < pass.rows; row += kRowChunk, chunk += kSquareStatistics)
+        sum += {chunk[squares_small], chunk[squares_medium], chunk[squares_large]};
+    return sum.norm();
+}
+
+struct Moments {
+    double mean, deviation, saturation;
+};
+
+// Chunks merged around the common mean.
+Moments merge_moments(const ActivationMoments* chunks, Index rows, Index width) {
+    const auto entries = [&](Index row) { return static_cast<double>(std::min(kRowChunk, rows - row) * width); };
+    const double count = static_cast<double>(rows * width);
+    double mean = 0;
+    for (Index row = 0; row < rows; row += kRowChunk) mean += entries(row) * chunks[row / kRowChunk].mean;
+    mean /= count;
+    double squares = 0;
+    double saturated = 0;
+    for (Index row = 0; row < rows; row += kRowChunk) {
+        const ActivationMoments& chunk = chunks[row / kRowChunk];
+        const double shift = chunk.mean - mean;
+        squares += chunk.squared_deviations + entries(row) * shift * shift;
+        saturated += chunk.saturated;
+    }
+    return {mean, std::sqrt(squares / count), saturated / count};
+}
+
+template <class T>
+double dead_fraction(const Pass<T>& pass, Index dense, Index width, int threads) {
+    Index dead = 0;
+    for (Index j = 0; j < width; ++j) {
+        bool alive = false;
+        for (int thread = 0; thread < threads; ++thread) alive = alive || pass.work.alive(thread, dense)[j];
+        dead += !alive;
+    }
+    return static_cast<double>(dead) / static_cast<double>(width);
+}
+
+}  // namespace
+
+template <class T>
+SquareSum gradient_squares(const Pass<T>& pass, Index parameter) {
+    SquareSum sum;
+    sum.medium = sum_gradient_statistic(pass, parameter, squares_medium);
+    if constexpr (sizeof(T) == sizeof(double)) {
+        sum.small = sum_gradient_statistic(pass, parameter, squares_small);
+        sum.large = sum_gradient_statistic(pass, parameter, squares_large);
+    }
+    return sum;
+}
+
+template <class T>
+SquareSum update_squares(const Pass<T>& pass, Index parameter, int which) {
+    const ParameterSpec& p = pass.plan.parameters[parameter];
+    const auto sum = [&](int statistic) {
+        return sum_columns(p, [&](Index chunk) {
+            return pass.work.update_statistics(parameter, chunk) +
+                   (which * kSquareStatistics + statistic) * padded<T>(p.columns);
+        });
+    };
+    return {sum(squares_small), sum(squares_medium), sum(squares_large)};
+}
+
+LayerMeasurements::LayerMeasurements(const Plan& plan) : plan_(plan) {
+    for (auto& field : values_) field.resize(plan.dense_blocks.size());
+}
+
+template <class T>
+void LayerMeasurements::take_gradients(const Pass<T>& pass, int threads) {
+    for (Index dense = 0; dense < static_cast<Index>(plan_.dense_blocks.size()); ++dense) {
+        const Block& block = plan_.blocks[plan_.dense_blocks[dense]];
+        of(Field::grad_norm)[dense] = gradient_squares(pass, block.weight).norm();
+        of(Field::delta_norm)[dense] = delta_norm(pass, dense);
+        if (pass.collect != Collect::full) continue;
+        const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
+        const auto total = [&](int which) { return sum_gradient_statistic(pass, block.weight, which); };
+        of(Field::grad_max_abs)[dense] = largest_gradient(pass, block.weight);
+        of(Field::grad_mean_abs)[dense] = total(absolute_sum) / entries;
+        of(Field::grad_zero_fraction)[dense] = total(zeros) / entries;
+        of(Field::grad_subnormal_fraction)[dense] = total(subnormals) / entries;
+        of(Field::grad_nonfinite)[dense] = total(nonfinite);
+        const Moments moments = merge_moments(pass.work.moments(dense), pass.rows, block.width);
+        of(Field::activation_mean)[dense] = moments.mean;
+        of(Field::activation_std)[dense] = moments.deviation;
+        of(Field::saturation)[dense] = moments.saturation;
+        of(Field::dead_fraction)[dense] = dead_fraction(pass, dense, block.width, threads);
+    }
+}
+
+template <class T>
+void LayerMeasurements::take_update(const Pass<T>& pass) {
+    for (Index dense = 0; dense < static_cast<Index>(plan_.dense_blocks.size()); ++dense) {
+        const Index weight = plan_.blocks[plan_.dense_blocks[dense]].weight;
+        of(Field::weight_norm)[dense] = update_squares(pass, weight, 0).norm();
+        of(Field::update_norm)[dense] = update_squares(pass, weight, 1).norm();
+    }
+}
+
+bool LayerMeasurements::all_finite(Collect collect) const {
+    const auto finite = [&](Field field) {
+        for (const double value : values_[static_cast<size_t>(field)])
+            if (!std::isfinite(value)) return false;
+        return true;
+    };
+    return finite(Field::grad_norm) && finite(Field::delta_norm) &&
+           (collect != Collect::full || finite(Field::activation_mean));
+}
+
+std::array<const double*, kFieldCount> LayerMeasurements::fields(Collect collect, bool updated) const {
+    std::array<const double*, kFieldCount> out{};
+    for (int i = 0; i < kFieldCount; ++i) {
+        const Field field = static_cast<Field>(i);
+        const bool always = field == Field::grad_norm || field == Field::delta_norm;
+        const bool of_update = field == Field::weight_norm || field == Field::update_norm;
+        if (always || (collect == Collect::full && (updated || !of_update))) out[i] = values_[i].data();
+    }
+    return out;
+}
+
+template <class T>
+NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
+    const Plan& plan = pass.plan;
+    const auto name_of = [&](Index block) {
+        while (block > 0 && plan.blocks[block].dense == kNone) --block;
+        const Index weight = plan.blocks[block].weight;
+        return weight == kNone ? std::string() : plan.parameters[weight].name;
+    };
+    const auto rows_are_finite = [&](const T* rows, Index stride, Index width) {
+        for (Index r = 0; r < pass.rows; ++r)
+            if (pass.kernels.first_nonfinite(width, rows + r * stride) >= 0) return false;
+        return true;
+    };
+    const Index blocks = static_cast<Index>(plan.blocks.size());
+    std::vector<T> values;
+    const auto parameter_is_finite = [&](Index i, const T* panels) {
+        const ParameterSpec& p = plan.parameters[i];
+        values.resize(p.inner * p.columns);
+        pass.parameters.unpack(i, panels, values.data());
+        return pass.kernels.first_nonfinite(p.inner * p.columns, values.data()) < 0;
+    };
+    for (Index i = 0; i < pass.parameters.count(); ++i)
+        if (!parameter_is_finite(i, pass.parameters.all_values())) return {name_of(plan.parameters[i].block), "weight"};
+    for (Index block = 0; block < blocks; ++block)
+        if (!rows_are_finite(pass.work.output(block), pass.work.stride(block), plan.blocks[block].width))
+            return {name_of(block), "activation"};
+    if (!std::isfinite(loss)) return {"", "loss"};
+    for (Index i = pass.parameters.count() - 1; i >= 0; --i)
+        if (!parameter_is_finite(i, pass.parameters.all_gradients()))
+            return {name_of(plan.parameters[i].block), "gradient"};
+    return {"", "loss"};
+}
+
+#define GM_INSTANTIATE(T)                                                             \
+    template SquareSum gradient_squares(const Pass<T>&, Index);                       \
+    template SquareSum update_squares(const Pass<T>&, Index, int);                    \
+    template void LayerMeasurements::take_gradients(const Pass<T>&, int);             \
+    template void LayerMeasurements::take_update(const Pass<T>&);                     \
+    template NonfiniteSource find_nonfinite(Pass<T>&, double);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer

@@ -1,0 +1,53 @@
+// What a finished backward pass says of each layer: merges the partial statistics of the workspace, chunk by chunk in a
+// fixed order.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "meter/recorder.hpp"
+#include "network/pass.hpp"
+
+namespace gradiometer {
+
+template <class T>
+SquareSum gradient_squares(const Pass<T>& pass, Index parameter);
+
+// Σ (x²) of the weights before an update and of the change it made: 0 and 1.
+template <class T>
+SquareSum update_squares(const Pass<T>& pass, Index parameter, int which);
+
+// One value a dense layer for every field of a recording that was collected; kept to be filled again at each step.
+class LayerMeasurements {
+  public:
+    explicit LayerMeasurements(const Plan& plan);
+
+    // Everything that is known after the backward pass (with Collect::norms or ::full) …
+    template <class T>
+    void take_gradients(const Pass<T>& pass, int threads);
+    // … and after the update (with Collect::full).
+    template <class T>
+    void take_update(const Pass<T>& pass);
+
+    // Whether all norms, and with Collect::full all activations, are finite.
+    bool all_finite(Collect collect) const;
+
+    // The fields that `collect` fills, those of the update only if there was one; valid until the next take.
+    std::array<const double*, kFieldCount> fields(Collect collect, bool updated) const;
+
+  private:
+    std::vector<double>& of(Field field) { return values_[static_cast<size_t>(field)]; }
+    const Plan& plan_;
+    std::array<std::vector<double>, kFieldCount> values_;
+};
+
+// Where the first value that is not finite stands, in the order in which a step computes: weights, activations from the
+// input on, loss, gradients from the output back.
+struct NonfiniteSource {
+    std::string layer;   // state-dict key of the dense layer's weight; empty for the loss
+    std::string tensor;  // "weight", "activation", "loss", "gradient"
+};
+template <class T>
+NonfiniteSource find_nonfinite(Pass<T>& pass, double loss);
+
+}  // namespace gradiometer

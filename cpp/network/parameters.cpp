@@ -1,0 +1,65 @@
+#include "network/parameters.hpp"
+
+#include <algorithm>
+
+namespace gradiometer {
+
+template <class T>
+Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(plan.parameters) {
+    Index size = 0;
+    Index transposed_size = 0;
+    for (Index i = 0; i < count(); ++i) {
+        const ParameterSpec& p = spec(i);
+        offsets_.push_back(size);
+        transposed_offsets_.push_back(transposed_size);
+        size += p.inner * padded<T>(p.columns);
+        if (p.is_weight) transposed_size += p.columns * padded<T>(p.inner);
+        for (Index first = 0, panel = 0; first < p.columns; first += kernels_.panel, ++panel) {
+            const Index vectors = p.columns - first > kernels_.lanes ? 2 : 1;
+            for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk)
+                tasks_.push_back({i, chunk, begin, std::min(begin + kInnerChunk, p.inner), panel, first, vectors,
+                                  offset(i) + first * p.inner + begin * vectors * kernels_.lanes});
+        }
+    }
+    values_ = AlignedArray<T>(size);
+    gradients_ = AlignedArray<T>(size);
+    transposed_ = AlignedArray<T>(transposed_size);
+}
+
+template <class T>
+Index Parameters<T>::scalar_count() const {
+    Index total = 0;
+    for (const ParameterSpec& p : specs_) total += p.inner * p.columns;
+    return total;
+}
+
+template <class T>
+void Parameters<T>::unpack(Index i, const T* panels_of_all, T* row_major) const {
+    kernels_.unpack_transposed(spec(i).inner, spec(i).columns, panels_of_all + offset(i), row_major);
+}
+
+template <class T>
+void Parameters<T>::pack(Index i, const T* row_major, T* panels_of_all) const {
+    kernels_.pack_transposed(spec(i).inner, spec(i).columns, row_major, panels_of_all + offset(i));
+}
+
+template <class T>
+void Parameters<T>::set(Index i, const T* row_major) {
+    pack(i, row_major, values_.data());
+    for (const ParameterTask& task : tasks_)
+        if (task.parameter == i) refresh_transposed(task);
+}
+
+template <class T>
+void Parameters<T>::refresh_transposed(const ParameterTask& task) {
+    const ParameterSpec& p = spec(task.parameter);
+    if (!p.is_weight) return;
+    kernels_.transpose_chunk(p.inner, p.columns, task.inner_begin, task.inner_end, task.panel,
+                             values(task.parameter),
+                             transposed_.data() + transposed_offsets_[task.parameter]);
+}
+
+template class Parameters<float>;
+template class Parameters<double>;
+
+}  // namespace gradiometer

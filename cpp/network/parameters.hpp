@@ -1,0 +1,64 @@
+// The trainable arrays of a network, their gradients, and the layouts that the products read.
+#pragma once
+
+#include <vector>
+
+#include "kernels/dispatch.hpp"
+#include "network/aligned_array.hpp"
+#include "network/plan.hpp"
+
+namespace gradiometer {
+
+// A piece of work on the parameters: one chunk of the inner index of one panel of one parameter. All tasks of a network are
+// independent, so threads take them from one list in any order.
+struct ParameterTask {
+    Index parameter;
+    Index chunk;  // number of the chunk
+    Index inner_begin, inner_end;
+    Index panel;
+    Index first_column;
+    Index vectors;
+    Index offset;  // of the chunk's first element in every array that is laid out like the values
+    Index elements() const { return inner_end - inner_begin; }
+};
+
+template <class T>
+class Parameters {
+  public:
+    explicit Parameters(const Plan& plan);
+
+    Index count() const { return static_cast<Index>(specs_.size()); }
+    const ParameterSpec& spec(Index i) const { return specs_[i]; }
+    const std::vector<ParameterTask>& tasks() const { return tasks_; }
+
+    T* values(Index i) { return values_.data() + offset(i); }
+    const T* values(Index i) const { return values_.data() + offset(i); }
+    T* gradients(Index i) { return gradients_.data() + offset(i); }
+    const T* gradients(Index i) const { return gradients_.data() + offset(i); }
+    // Panels of the transpose of a weight, for the product that goes backward.
+    const T* transposed(Index i) const { return transposed_.data() + transposed_offsets_[i]; }
+
+    T* all_values() { return values_.data(); }
+    const T* all_gradients() const { return gradients_.data(); }
+    // Elements of an array laid out like the values: those of all parameters, each from offset(i) on.
+    Index layout_size() const { return values_.size(); }
+    Index offset(Index i) const { return offsets_[i]; }
+    Index scalar_count() const;  // without padding: what num_parameters counts
+
+    // Between an array laid out like the values and the row-major one of a state dict.
+    void unpack(Index i, const T* panels_of_all, T* row_major) const;
+    void pack(Index i, const T* row_major, T* panels_of_all) const;
+    void set(Index i, const T* row_major);
+
+    // Brings the transposed panels of a task's chunk up to date with the values.
+    void refresh_transposed(const ParameterTask& task);
+
+  private:
+    const KernelTable<T>& kernels_;
+    std::vector<ParameterSpec> specs_;
+    std::vector<Index> offsets_, transposed_offsets_;
+    std::vector<ParameterTask> tasks_;
+    AlignedArray<T> values_, gradients_, transposed_;
+};
+
+}  // namespace gradiometer

@@ -1,0 +1,239 @@
+// One training step, as each thread of the team sees it.
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "network/trainer.hpp"
+
+namespace gradiometer {
+
+template <class T>
+Collect Trainer<T>::collect_for(int64_t step) const {
+    if (recorder_->wants(step)) return recorder_->mode() == RecordMode::full ? Collect::full : Collect::norms;
+    const bool clips = spec_.clip.kind != ClipSpec::Kind::none;
+    const bool watches = recorder_->mode() != RecordMode::nothing || spec_.on_nonfinite != OnNonfinite::record;
+    return clips || watches ? Collect::squares : Collect::nothing;
+}
+
+// Scales of the rows (1 / rows, or weight / Σ weights), labels and targets of the batch, into the workspace.
+template <class T>
+void Trainer<T>::fill_targets(const Batch<T>& batch) {
+    Workspace<T>& work = network_->work_;
+    const Examples<T>& from = batch.examples;
+    double total = static_cast<double>(batch.count);
+    if (from.weights) {
+        total = 0;
+        for (Index i = 0; i < batch.count; ++i) total += from.weights[batch.row(i)];
+        if (!(total > 0)) throw std::invalid_argument("the sample weights of a batch must have a positive sum");
+    }
+    const Index width = network_->plan_.out_features;
+    for (Index i = 0; i < batch.count; ++i) {
+        const int64_t row = batch.row(i);
+        work.row_scale()[i] = (from.weights ? from.weights[row] : 1.0) / total;
+        if (from.labels) work.labels()[i] = from.labels[row];
+        if (from.targets) std::copy_n(from.targets + row * width, width, work.targets() + i * width);
+    }
+}
+
+template <class T>
+void Trainer<T>::gather_inputs(const Batch<T>& batch, RowRange mine) {
+    Workspace<T>& work = network_->work_;
+    const Index width = network_->plan_.in_features;
+    for (Index i = mine.begin; i < mine.end; ++i)
+        std::copy_n(batch.examples.x + batch.row(i) * width, width, work.input() + i * work.input_stride());
+}
+
+template <class T>
+void Trainer<T>::loss_rows(Pass<T>& pass, RowRange mine) {
+    Workspace<T>& work = pass.work;
+    const Index last = static_cast<Index>(pass.plan.blocks.size()) - 1;
+    const Index width = pass.plan.out_features;
+    const Index stride = work.stride(last);
+    const T* out = work.output(last) + mine.begin * stride;
+    Index gradient_stride;
+    T* gradient = output_gradient(pass, mine.begin, gradient_stride);
+    const double* scale = work.row_scale() + mine.begin;
+    double* loss = work.row_loss() + mine.begin;
+    const T* targets = work.targets() + mine.begin * width;
+    switch (spec_.loss) {
+        case LossKind::cross_entropy:
+            return pass.kernels.cross_entropy(mine.count(), width, out, stride, work.labels() + mine.begin, scale, loss,
+                                              gradient, gradient_stride);
+        case LossKind::bce_with_logits:
+            return pass.kernels.bce_with_logits(mine.count(), width, out, stride, targets, width, scale, loss, gradient,
+                                                gradient_stride);
+        case LossKind::mse:
+            return pass.kernels.mse(mine.count(), width, out, stride, targets, width, scale, loss, gradient,
+                                    gradient_stride);
+    }
+}
+
+template <class T>
+double Trainer<T>::total_loss(Index rows) const {
+    double loss = 0;
+    for (Index i = 0; i < rows; ++i) loss += network_->work_.row_scale()[i] * network_->work_.row_loss()[i];
+    return loss;
+}
+
+// Rows that go through the whole network together: as many as stay in the cache beside a layer's weights; all of them
+// where the weights themselves are too large for it, so that they are read once.
+template <class T>
+Index Trainer<T>::row_block() const {
+    constexpr Index kCacheBytes = 128 * 1024;
+    const Plan& plan = network_->plan_;
+    if (!plan.norms.empty()) return PTRDIFF_MAX;
+    Index widest = 1;
+    for (const Block& block : plan.blocks) {
+        const Index bytes = block.in_width * block.width * static_cast<Index>(sizeof(T));
+        if (block.dense != kNone && bytes > 2 * kCacheBytes) return PTRDIFF_MAX;
+        widest = std::max(widest, block.width);
+    }
+    const Index rows = kCacheBytes / (2 * widest * static_cast<Index>(sizeof(T)));
+    return std::max<Index>(rows / kRowChunk, 4) * kRowChunk;
+}
+
+template <class T>
+void Trainer<T>::judge(Pass<T>& pass, double loss, int threads) {
+    source_.reset();
+    refused_ = refused_by_clip_ = false;
+    if (pass.collect == Collect::nothing) {
+        clip_.coefficient = 1;
+        clip_.per_parameter.assign(pass.parameters.count(), 1.0);
+        return;
+    }
+    decide_clip(pass, spec_.clip, clip_);
+    bool finite = std::isfinite(clip_.total_norm) && (std::isfinite(loss) || !loss_known_);
+    if (pass.collect >= Collect::norms) {
+        measurements_.take_gradients(pass, threads);
+        finite = finite && measurements_.all_finite(pass.collect);
+    }
+    if (finite) return;
+    source_ = find_nonfinite(pass, loss_known_ ? loss : 0);
+    refused_by_clip_ = spec_.clip.error_if_nonfinite && !std::isfinite(clip_.total_norm);
+    refused_ = refused_by_clip_ || spec_.on_nonfinite != OnNonfinite::record;
+}
+
+template <class T>
+void Trainer<T>::update(Pass<T>& pass, double learning_rate, std::atomic<Index>& next) {
+    UpdateSpec update = optimizer_.next_update(learning_rate);
+    update.clip_values = spec_.clip.kind == ClipSpec::Kind::value;
+    update.clip_limit = spec_.clip.clip_value;
+    const auto& tasks = pass.parameters.tasks();
+    for (Index i; (i = next.fetch_add(1, std::memory_order_relaxed)) < static_cast<Index>(tasks.size());) {
+        update.gradient_scale = clip_.per_parameter[tasks[i].parameter];
+        update_task(pass, optimizer_, update, tasks[i]);
+    }
+}
+
+template <class T>
+double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask) {
+    Network<T>& network = *network_;
+    const std::lock_guard lock(network.mutex_);
+    const Plan& plan = network.plan_;
+    const Index rows = batch.count;
+    if (rows == 1 && !plan.norms.empty())
+        throw std::invalid_argument("batch norm needs more than one row in training: the batch has 1");
+    Interrupt interrupt(ask);
+    Pass<T> pass = network.make_pass(interrupt);
+    pass.rows = rows;
+    pass.collect = collect_for(steps_);
+    pass.dropout_seed = spec_.seed;
+    pass.dropout_step = static_cast<uint64_t>(steps_);
+    const int threads = network.threads_for(rows, 3);
+    network.ready_for_backward_ = network.gradients_measured_ = false;
+    network.work_.reserve(rows, threads, pass.collect);
+    // The caller's rows are read in place where they are what the kernels read: unpadded rows only feed a product.
+    const bool in_place = !batch.rows && plan.blocks[0].dense != kNone;
+    pass.input = in_place ? batch.examples.x + batch.first * plan.in_features : network.work_.input();
+    pass.input_stride = in_place ? plan.in_features : network.work_.input_stride();
+    fill_targets(batch);
+    loss_known_ = true;
+
+    double loss = 0;
+    std::atomic<Index> next_gradient{0}, next_update{0};
+    const auto& tasks = network.parameters_.tasks();
+    run_parallel(threads, [&](Team& team, int thread) {
+        const RowRange mine = rows_of_thread(rows, thread, team.size());
+        const Index block = std::min(row_block(), mine.count());
+        for (Index begin = mine.begin; begin < mine.end; begin += block) {
+            const RowRange some{begin, std::min(begin + block, mine.end)};
+            if (!in_place) gather_inputs(batch, some);
+            forward_rows(pass, team, thread, some);
+            if (pass.abandoned()) break;
+            loss_rows(pass, some);
+            backward_rows(pass, team, thread, some);
+            if (pass.abandoned()) break;
+        }
+        team.meet([&] { pass.stopped = interrupt.requested(); });
+        if (pass.stopped) return;
+        for (Index i; (i = next_gradient.fetch_add(1, std::memory_order_relaxed)) < static_cast<Index>(tasks.size());) {
+            if (thread == 0) interrupt.poll();
+            if (interrupt.requested()) break;
+            gradient_task(pass, tasks[i]);
+        }
+        team.meet([&] {
+            pass.stopped = interrupt.requested();
+            if (pass.stopped) return;
+            loss = total_loss(rows);
+            judge(pass, loss, team.size());
+        });
+        if (pass.stopped || refused_) return;
+        update(pass, learning_rate, next_update);
+    });
+    if (pass.stopped) throw Interrupted();
+    finish(pass, loss, learning_rate);
+    return loss;
+}
+
+template <class T>
+void Trainer<T>::apply_gradients(double loss, double learning_rate) {
+    Network<T>& network = *network_;
+    const std::lock_guard lock(network.mutex_);
+    if (!network.gradients_measured_)
+        throw std::logic_error("apply_gradients needs a backward(dy) of the network since its last update");
+    Interrupt interrupt({});
+    Pass<T> pass = network.make_pass(interrupt);
+    pass.rows = network.last_rows_;
+    // The bare pass measured everything; what is not to be recorded now is left out.
+    pass.collect = std::max(collect_for(steps_), Collect::squares);
+    loss_known_ = !std::isnan(loss);
+    judge(pass, loss, network.last_threads_);
+    std::atomic<Index> next{0};
+    if (!refused_)
+        run_parallel(network.threads_for(pass.rows, 1), [&](Team&, int) { update(pass, learning_rate, next); });
+    network.ready_for_backward_ = network.gradients_measured_ = false;
+    pass.running_is_pending = false;
+    finish(pass, loss, learning_rate);
+}
+
+template <class T>
+void Trainer<T>::finish(Pass<T>& pass, double loss, double learning_rate) {
+    const int64_t step = steps_++;
+    if (source_) recorder_->note_nonfinite(step, source_->layer, source_->tensor);
+    if (!refused_) {
+        if (pass.running_is_pending) commit_running_statistics(pass);
+        optimizer_.count_step();
+    }
+    if (recorder_->wants(step)) {
+        if (pass.collect == Collect::full && !refused_) measurements_.take_update(pass);
+        StepRecord record;
+        record.step = step;
+        record.loss = loss;
+        record.total_norm = clip_.total_norm;
+        record.clip_coefficient = clip_.coefficient;
+        record.lr = learning_rate;
+        record.fields = measurements_.fields(pass.collect, !refused_);
+        recorder_->append(record);
+    }
+    stopped_ = refused_;
+    if (refused_ && (refused_by_clip_ || spec_.on_nonfinite == OnNonfinite::raise))
+        throw NonfiniteError{step, *source_, refused_by_clip_};
+}
+
+#define GM_INSTANTIATE(T)                                                                          \
+    template double Trainer<T>::step(const Batch<T>&, double, const AskInterrupted&);              \
+    template void Trainer<T>::apply_gradients(double, double);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer

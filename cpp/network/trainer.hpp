@@ -1,0 +1,104 @@
+// Training: the step (forward, loss, backward, clip, update, record) and the loop over epochs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "meter/recorder.hpp"
+#include "network/batch.hpp"
+#include "network/measurement.hpp"
+#include "network/network.hpp"
+#include "network/optimizer.hpp"
+
+namespace gradiometer {
+
+enum class OnNonfinite { record, raise, stop };
+
+struct TrainerSpec {
+    LossKind loss = LossKind::cross_entropy;
+    OptimizerSpec optimizer;
+    ClipSpec clip;
+    OnNonfinite on_nonfinite = OnNonfinite::record;
+    uint64_t seed = 0;  // of shuffling and dropout
+};
+
+// A step met a value that is not finite and was told not to go on; nothing was updated.
+struct NonfiniteError {
+    int64_t step;
+    NonfiniteSource source;
+    bool by_clip;  // ClipNorm(error_if_nonfinite) asked for it
+};
+
+struct Evaluation {
+    double loss;
+    double accuracy;  // NaN for a regression
+};
+
+// What a progress display gets to see, at most every tenth of a second and at the end of an epoch.
+struct Progress {
+    int64_t epoch, epochs, step_of_epoch, steps_of_epoch;
+    double loss;
+};
+
+struct FitCallbacks {
+    std::function<double(int64_t step)> learning_rate;
+    std::function<void(const Progress&)> progress;  // may be empty
+    AskInterrupted interrupted;
+};
+
+template <class T>
+class Trainer {
+  public:
+    Trainer(std::shared_ptr<Network<T>> network, const TrainerSpec& spec, std::shared_ptr<Recorder> recorder);
+
+    // One batch; returns the loss before the update. Throws Interrupted or NonfiniteError, the network then being as it was;
+    // std::invalid_argument for a single row before batch norm.
+    double step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask);
+    // Clip, update and record after the network's own backward(dy). loss: NaN if unknown. std::logic_error: there was no
+    // backward pass since the last update.
+    void apply_gradients(double loss, double learning_rate);
+    // Epochs over all examples. Returns false if a value that is not finite ended it (OnNonfinite::stop). What was finished
+    // before an exception stays.
+    bool fit(const Examples<T>& training, const std::optional<Examples<T>>& validation, int64_t epochs, Index batch_size,
+             bool shuffle, const FitCallbacks& callbacks);
+    Evaluation evaluate(const Examples<T>& examples, const AskInterrupted& ask);
+
+    // State: counters, and the optimizer's arrays in the shapes of the parameters.
+    int64_t steps() const { return steps_; }
+    int64_t epochs() const { return epochs_; }
+    int64_t updates() const { return optimizer_.steps(); }
+    void set_counters(int64_t steps, int64_t epochs, int64_t updates);
+    void copy_state(int which, Index parameter, T* out);
+    void set_state(int which, Index parameter, const T* row_major);
+    bool stopped() const { return stopped_; }
+
+  private:
+    Collect collect_for(int64_t step) const;
+    void fill_targets(const Batch<T>& batch);
+    void gather_inputs(const Batch<T>& batch, RowRange mine);
+    void loss_rows(Pass<T>& pass, RowRange mine);
+    double total_loss(Index rows) const;
+    Index row_block() const;
+    // After backward: norms, clipping, and whether the update may go on. Fills clip_, source_.
+    void judge(Pass<T>& pass, double loss, int threads);
+    void update(Pass<T>& pass, double learning_rate, std::atomic<Index>& next);
+    // After the update: counters and the recording.
+    void finish(Pass<T>& pass, double loss, double learning_rate);
+
+    std::shared_ptr<Network<T>> network_;
+    TrainerSpec spec_;
+    std::shared_ptr<Recorder> recorder_;
+    Optimizer<T> optimizer_;
+    LayerMeasurements measurements_;
+    ClipDecision clip_;
+    std::optional<NonfiniteSource> source_;  // of this step, if anything was not finite
+    bool loss_known_ = true;
+    bool refused_ = false, refused_by_clip_ = false;
+    bool stopped_ = false;
+    int64_t steps_ = 0;
+    int64_t epochs_ = 0;
+};
+
+}  // namespace gradiometer

@@ -1,0 +1,89 @@
+// The memory of one batch: activations, deltas, partial statistics. Allocated once for the largest batch seen, so that a
+// step allocates nothing.
+#pragma once
+
+#include <vector>
+
+#include "meter/square_sum.hpp"
+#include "network/aligned_array.hpp"
+#include "network/plan.hpp"
+
+namespace gradiometer {
+
+// How much a pass measures. `squares`: sums of squares of every gradient, which clipping needs too; `norms`: of the
+// deltas as well; `full`: everything a recording can hold.
+enum class Collect { nothing, squares, norms, full };
+
+template <class T>
+class Workspace {
+  public:
+    explicit Workspace(const Plan& plan);
+
+    // Makes room for `rows` rows in `threads` threads; what an earlier batch left is lost if the room has to grow.
+    void reserve(Index rows, int threads, Collect collect);
+
+    // Row strides of the matrices below, in elements.
+    Index input_stride() const { return input_stride_; }
+    Index stride(Index block) const { return strides_[block]; }
+    Index scratch_stride() const { return scratch_stride_; }
+
+    T* input() { return arena_.data(); }  // rows × in_features: a batch that was gathered or must be padded
+    // h, what a block hands on. At a fixed place: a block without elementwise layers has its product here.
+    T* output(Index block) { return arena_.data() + rows_ * output_offsets_[block]; }
+    // Forward leaves the derivative of the chain of elementwise layers here; backward overwrites it with dL/dz of the
+    // block's dense layer, which the weight gradient reads.
+    T* delta(Index block) { return arena_.data() + rows_ * delta_offsets_[block]; }
+    // The deltas of all blocks, one after the other.
+    T* all_deltas() { return delta(0); }
+    Index all_deltas_size() const { return rows_ * (deltas_end_ - delta_offsets_[0]); }
+    T* normalized(Index block) { return arena_.data() + rows_ * normalized_offsets_[block]; }  // blocks with a norm
+    T* input_gradient() { return arena_.data() + rows_ * input_gradient_offset_; }
+    T* targets() { return arena_.data() + rows_ * targets_offset_; }  // rows × out_features, dense
+
+    // Room for one matrix of the rows from `first_row` on, of any width of the network.
+    T* scratch(Index first_row) { return scratch_.data() + first_row * scratch_stride_; }
+
+    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width, two arrays), and each
+    // thread's own merged copy (four arrays: mean, variance, inverse deviation, and one to spare).
+    T* norm_partial(Index norm, int which) {
+        return norm_partials_.data() + (chunks_ * 2) * norm_offsets_[norm] + which * chunks_ * padded_norm_width(norm);
+    }
+    T* norm_merged(Index norm, int thread, int which) {
+        return norm_merged_.data() + thread * 4 * norm_size_ + 4 * norm_offsets_[norm] + which * padded_norm_width(norm);
+    }
+
+    double* row_loss() { return row_loss_.data(); }
+    double* row_scale() { return row_scale_.data(); }
+    int64_t* labels() { return labels_.data(); }
+
+    // Squares of the deltas of a dense layer: three doubles a chunk of rows.
+    double* delta_squares(Index dense) { return delta_squares_.data() + dense * chunks_ * 3; }
+    ActivationMoments* moments(Index dense) { return moments_.data() + dense * chunks_; }
+    uint8_t* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
+
+    // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns doubles.
+    int column_statistics_count() const { return column_count_; }
+    double* gradient_statistics(Index parameter, Index chunk);
+    double* update_statistics(Index parameter, Index chunk);  // weight squares, then update squares: 3 + 3
+
+    Index chunks() const { return chunks_; }
+
+  private:
+    Index padded_norm_width(Index norm) const { return padded<T>(plan_.norms[norm].width); }
+
+    const Plan& plan_;
+    Index rows_ = 0, chunks_ = 0;
+    int threads_ = 0;
+    int column_count_ = 0;
+    Index row_size_ = 0, input_stride_ = 0, scratch_stride_ = 0, norm_size_ = 0, alive_size_ = 0;
+    Index input_gradient_offset_ = 0, targets_offset_ = 0, statistics_size_ = 0, deltas_end_ = 0;
+    std::vector<Index> strides_, output_offsets_, delta_offsets_, normalized_offsets_, norm_offsets_, alive_offsets_;
+    std::vector<Index> statistics_offsets_;  // in columns of doubles, of each parameter
+    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_;
+    AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_;
+    AlignedArray<int64_t> labels_;
+    AlignedArray<ActivationMoments> moments_;
+    AlignedArray<uint8_t> alive_;
+};
+
+}  // namespace gradiometer

@@ -1,0 +1,189 @@
+#include "parallel/pool.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace gradiometer {
+namespace {
+
+void pause_briefly() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+// Spins, then gives the processor away, then sleeps until `value` is no longer `old`. The spinning is short, so that
+// a machine with more threads than processors is not held up by threads that wait.
+void wait_for_change(const std::atomic<unsigned>& value, unsigned old, int spins) {
+    for (int i = 0; i < spins; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        pause_briefly();
+    }
+    for (int i = 0; i < 16; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        std::this_thread::yield();
+    }
+    value.wait(old, std::memory_order_acquire);
+}
+
+constexpr int kSpinsAtBarrier = 4000;  // some 50 to 100 microseconds
+constexpr int kSpinsForTask = 2000;
+
+thread_local bool inside_task = false;
+
+class Pool {
+  public:
+    void run(int threads, const std::function<void(Team&, int)>& work) {
+        if (threads <= 1 || inside_task || !busy_.try_lock()) {
+            Team alone(1);
+            work(alone, 0);
+            return;
+        }
+        const std::lock_guard<std::mutex> mine(busy_, std::adopt_lock);
+        while (static_cast<int>(workers_.size()) < threads - 1) start_worker();
+        Team team(threads);
+        team_ = &team;
+        work_ = &work;
+        running_.store(threads - 1, std::memory_order_relaxed);
+        for (int i = 0; i < threads - 1; ++i) {
+            workers_[i]->task.fetch_add(1, std::memory_order_release);
+            workers_[i]->task.notify_one();
+        }
+        inside_task = true;
+        // The workers use `team` and `work`, which live in this frame: whatever happens, wait for them.
+        struct Finish {
+            Pool& pool;
+            ~Finish() {
+                inside_task = false;
+                pool.wait_for_workers();
+            }
+        } finish{*this};
+        work(team, 0);
+    }
+
+  private:
+    // Each worker has a bell of its own, so that a task for few threads wakes no others.
+    struct alignas(64) Worker {
+        std::atomic<unsigned> task{0};
+    };
+
+    void start_worker() {
+        workers_.push_back(std::make_unique<Worker>());
+        Worker& worker = *workers_.back();
+        const int number = static_cast<int>(workers_.size());
+        std::thread([this, &worker, number] { serve(worker, number); }).detach();
+    }
+
+    void serve(Worker& worker, int number) {
+        inside_task = true;
+        for (unsigned seen = 0;; ++seen) {
+            wait_for_change(worker.task, seen, kSpinsForTask);
+            (*work_)(*team_, number);
+            if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+        }
+    }
+
+    void wait_for_workers() {
+        for (int i = 0; i < kSpinsAtBarrier; ++i) {
+            if (running_.load(std::memory_order_acquire) == 0) return;
+            pause_briefly();
+        }
+        for (int left = running_.load(std::memory_order_acquire); left != 0;
+             left = running_.load(std::memory_order_acquire))
+            running_.wait(left, std::memory_order_acquire);
+    }
+
+    std::mutex busy_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::atomic<int> running_{0};
+    Team* team_ = nullptr;
+    const std::function<void(Team&, int)>* work_ = nullptr;
+};
+
+// Never destroyed: detached workers may still wait on it while the process exits. After fork its threads do not exist in
+// the child, which forgets it and makes another.
+std::atomic<Pool*> pool_of_process{nullptr};
+
+Pool& pool() {
+    Pool* existing = pool_of_process.load(std::memory_order_acquire);
+    if (existing) return *existing;
+    static std::once_flag registered;
+    std::call_once(registered, [] {
+        pthread_atfork(nullptr, nullptr, [] {
+            pool_of_process.store(nullptr, std::memory_order_release);
+            inside_task = false;
+        });
+    });
+    Pool* fresh = new Pool;
+    if (pool_of_process.compare_exchange_strong(existing, fresh, std::memory_order_acq_rel)) return *fresh;
+    delete fresh;
+    return *existing;
+}
+
+// The processors that a control group allows, from a file that holds "quota period" (version 2); 0: no limit.
+int control_group_limit() {
+    std::ifstream file("/sys/fs/cgroup/cpu.max");
+    double quota = 0, period = 0;
+    if (file >> quota >> period && period > 0) return std::max(1, static_cast<int>(std::ceil(quota / period)));
+    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (quota_file >> quota && period_file >> period && quota > 0 && period > 0)
+        return std::max(1, static_cast<int>(std::ceil(quota / period)));
+    return 0;
+}
+
+int initial_threads() {
+    const char* text = std::getenv("GRADIOMETER_NUM_THREADS");
+    if (!text || !*text) return available_processors();
+    char* end = nullptr;
+    const long number = std::strtol(text, &end, 10);
+    if (*end || number < 1 || number > 1024)
+        throw std::runtime_error(std::string("GRADIOMETER_NUM_THREADS must be a whole number from 1 to 1024, not '") +
+                                 text + "'");
+    return static_cast<int>(number);
+}
+
+std::atomic<int>& threads_setting() {
+    static std::atomic<int> threads{initial_threads()};
+    return threads;
+}
+
+}  // namespace
+
+int available_processors() {
+    int count = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) count = CPU_COUNT(&set);
+#endif
+    const int limit = control_group_limit();
+    if (limit > 0) count = std::min(count, limit);
+    return std::max(1, count);
+}
+
+int num_threads() { return threads_setting().load(std::memory_order_relaxed); }
+
+void set_num_threads(int threads) {
+    if (threads < 1 || threads > 1024)
+        throw std::invalid_argument("num_threads must be from 1 to 1024, not " + std::to_string(threads));
+    threads_setting().store(threads, std::memory_order_relaxed);
+}
+
+void Team::wait(unsigned round) { wait_for_change(round_, round, kSpinsAtBarrier); }
+
+void run_parallel(int threads, const std::function<void(Team&, int)>& work) { pool().run(threads, work); }
+
+}  // namespace gradiometer

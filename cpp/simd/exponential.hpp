@@ -1,0 +1,142 @@
+// exp, expm1, and the functions made of them: sigmoid and tanh. No branches, no tables, no flushing of subnormals.
+//
+// All of them write x = n ln 2 + r with |r| ≤ ½ ln 2, so that exp(x) = 2ⁿ exp(r), and
+// exp(r) = 1 + r + r² q(r) with a minimax polynomial q (own Remez fits in 50 digits, weighted for the relative error
+// of exp(r) - 1; coefficients rounded one after the other, the rest fitted anew each time).
+#pragma once
+
+#include "simd/polynomial.hpp"
+#include "simd/vector.hpp"
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+// round_and_bias is 1.5 · 2^(mantissa bits) + the exponent's bias. A small number added to it is rounded to an integer n,
+// and the last bits of the sum are the exponent field of 2ⁿ.
+// ln2_high has so many trailing zeros that n · ln2_high is exact, also without fused multiply-add.
+template <class T>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+    static constexpr int mantissa_bits = 23;
+    static constexpr float round_and_bias = 12582912.0f + 127.0f;
+    static constexpr float log2_e = 1.44269504f;
+    static constexpr float ln2_high = 0x1.62e4p-1f;
+    static constexpr float ln2_low = 0x1.7f7d1cp-20f;
+    static constexpr float q[] = {0.5f,          0.166666657f,   0.0416664667f,
+                                  0.00833363924f, 0.00139349524f, 0.000196720561f};
+    static constexpr float exp_is_zero = -104.0f;      // exp of all below rounds to zero
+    static constexpr float exp_is_infinite = 89.0f;    // exp of all above overflows
+    static constexpr float exp_may_be_subnormal = -80.0f;
+    static constexpr float expm1_is_minus_one = -20.0f;
+    static constexpr float expm1_is_identity = 0x1p-26f;
+    static constexpr float tanh_is_one = 9.5f;
+    static constexpr float rescue = 0x1p-100f;
+};
+
+template <>
+struct ExpConstants<double> {
+    static constexpr int mantissa_bits = 52;
+    static constexpr double round_and_bias = 6755399441055744.0 + 1023.0;
+    static constexpr double log2_e = 1.4426950408889634074;
+    static constexpr double ln2_high = 0x1.62e42fefa38p-1;
+    static constexpr double ln2_low = 0x1.ef35793c76730p-45;
+    static constexpr double q[] = {0.5000000000000007,     0.16666666666666696,   0.0416666666665607,
+                                   0.008333333333298196,   0.0013888888936235146, 0.0001984126995049437,
+                                   2.480150036285968e-05,  2.755718644816102e-06, 2.762775316805376e-07,
+                                   2.5124839100313023e-08};
+    static constexpr double exp_is_zero = -746.0;
+    static constexpr double exp_is_infinite = 710.0;
+    static constexpr double exp_may_be_subnormal = -700.0;
+    static constexpr double expm1_is_minus_one = -40.0;
+    static constexpr double expm1_is_identity = 0x1p-55;
+    static constexpr double tanh_is_one = 20.0;
+    static constexpr double rescue = 0x1p-100;
+};
+
+// x = n ln 2 + rest. power holds the bits of 2ⁿ where that is a normal number; more can be added to the exponent first.
+template <class T>
+struct ExpReduction {
+    Vec<T> rest;
+    Ints<T> power;
+};
+
+template <class T>
+GM_INLINE ExpReduction<T> reduce_exponent(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> round_and_bias = broadcast<T>(C::round_and_bias);
+    const Vec<T> shifted = fma(x, broadcast<T>(C::log2_e), round_and_bias);
+    const Vec<T> n = shifted - round_and_bias;
+    const Vec<T> exact = fma(n, broadcast<T>(-C::ln2_high), x);
+    return {fma(n, broadcast<T>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
+}
+
+// exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r.
+template <class T>
+GM_INLINE Vec<T> expm1_of_rest(Vec<T> r) {
+    return fma(r * r, polynomial(r, ExpConstants<T>::q), r);
+}
+
+// n as an addend to the exponent field.
+template <class T>
+GM_INLINE Ints<T> exponent_step(int n) {
+    return broadcast_int<T>(static_cast<typename Native<T>::Integer>(n) * (int64_t{1} << ExpConstants<T>::mantissa_bits));
+}
+
+// exp(x + correction) for exp_is_zero ≤ x ≤ exp_is_infinite or NaN, and a correction of at most 0.05 in magnitude.
+// 2ⁿ can be out of the normal numbers by itself, so a part of it is left to a last multiplication, the only rounding
+// of a subnormal result.
+template <class T>
+GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
+    using C = ExpConstants<T>;
+    const ExpReduction<T> reduced = reduce_exponent(x);
+    const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest + correction);
+    const Mask<T> deep = x < broadcast<T>(C::exp_may_be_subnormal);
+    const Ints<T> raised = {deep.v ? exponent_step<T>(100).v : exponent_step<T>(-1).v};
+    const Vec<T> rest_of_power = select(deep, broadcast<T>(C::rescue), broadcast<T>(2));
+    return p * from_bits<T>(reduced.power + raised) * rest_of_power;
+}
+
+template <class T>
+GM_INLINE Vec<T> exp_in_range(Vec<T> x) {
+    return exp_in_range(x, zero<T>());
+}
+
+template <class T>
+GM_INLINE Vec<T> exp(Vec<T> x) {
+    using C = ExpConstants<T>;
+    return exp_in_range(max(broadcast<T>(C::exp_is_zero), min(broadcast<T>(C::exp_is_infinite), x)));
+}
+
+// exp(x) - 1 = (2ⁿ - 1) + 2ⁿ (exp(r) - 1), computed as twice its half, because 2ⁿ alone may overflow.
+template <class T>
+GM_INLINE Vec<T> expm1(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> inside = max(broadcast<T>(C::expm1_is_minus_one), min(broadcast<T>(C::exp_is_infinite), x));
+    const ExpReduction<T> reduced = reduce_exponent(inside);
+    const Vec<T> half_power = from_bits<T>(reduced.power + exponent_step<T>(-1));
+    const Vec<T> half = fma(half_power, expm1_of_rest(reduced.rest), half_power - broadcast<T>(T(0.5)));
+    return select(abs(x) < broadcast<T>(C::expm1_is_identity), x, half + half);
+}
+
+// 1 / (1 + exp(-x)), by the exponential of -|x|, which does not overflow and keeps the subnormal results.
+template <class T>
+GM_INLINE Vec<T> sigmoid(Vec<T> x) {
+    const Vec<T> one = broadcast<T>(1);
+    const Vec<T> power = exp_in_range(max(broadcast<T>(ExpConstants<T>::exp_is_zero), -abs(x)));
+    return select(x < zero<T>(), power, one) / (one + power);
+}
+
+// With e = exp(2|x|) - 1: tanh|x| = e / (e + 2).
+template <class T>
+GM_INLINE Vec<T> tanh(Vec<T> x) {
+    const Vec<T> inside = min(broadcast<T>(ExpConstants<T>::tanh_is_one), abs(x));
+    const ExpReduction<T> reduced = reduce_exponent(inside + inside);
+    const Vec<T> power = from_bits<T>(reduced.power);
+    const Vec<T> e = fma(power, expm1_of_rest(reduced.rest), power - broadcast<T>(1));
+    return copysign(e / (e + broadcast<T>(2)), x);
+}
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA

@@ -1,0 +1,105 @@
+// What the compiler's vector extension cannot say, for each instruction set: fused multiply-add and square root.
+// The only intrinsics of the project. Included by vector.hpp.
+//
+// GM_EMULATE compiles the vectors of one instruction set for a narrower machine (AVX-512 on one with AVX2), so that a
+// developer without the machine can still run every line above this file at that width.
+#pragma once
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+#if GM_VECTOR_BYTES == 64 && defined(GM_EMULATE)
+
+#define GM_HALVES(type, intrinsic, ...)                                       \
+    type half[2];                                                             \
+    for (int i = 0; i < 2; ++i) half[i] = intrinsic(__VA_ARGS__);             \
+    decltype(a) result;                                                       \
+    __builtin_memcpy(&result.v, half, sizeof(result.v));                      \
+    return result;
+
+GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    __m256 x[2], y[2], z[2];
+    __builtin_memcpy(x, &a.v, sizeof(x));
+    __builtin_memcpy(y, &b.v, sizeof(y));
+    __builtin_memcpy(z, &c.v, sizeof(z));
+    GM_HALVES(__m256, _mm256_fmadd_ps, x[i], y[i], z[i])
+}
+GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    __m256d x[2], y[2], z[2];
+    __builtin_memcpy(x, &a.v, sizeof(x));
+    __builtin_memcpy(y, &b.v, sizeof(y));
+    __builtin_memcpy(z, &c.v, sizeof(z));
+    GM_HALVES(__m256d, _mm256_fmadd_pd, x[i], y[i], z[i])
+}
+GM_INLINE Vec<float> sqrt(Vec<float> a) {
+    __m256 x[2];
+    __builtin_memcpy(x, &a.v, sizeof(x));
+    GM_HALVES(__m256, _mm256_sqrt_ps, x[i])
+}
+GM_INLINE Vec<double> sqrt(Vec<double> a) {
+    __m256d x[2];
+    __builtin_memcpy(x, &a.v, sizeof(x));
+    GM_HALVES(__m256d, _mm256_sqrt_pd, x[i])
+}
+#undef GM_HALVES
+
+#elif GM_VECTOR_BYTES == 64
+
+GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {(Native<float>::Vector)_mm512_fmadd_ps((__m512)a.v, (__m512)b.v, (__m512)c.v)};
+}
+GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {(Native<double>::Vector)_mm512_fmadd_pd((__m512d)a.v, (__m512d)b.v, (__m512d)c.v)};
+}
+GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)_mm512_sqrt_ps((__m512)a.v)}; }
+GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)_mm512_sqrt_pd((__m512d)a.v)}; }
+
+#elif GM_VECTOR_BYTES == 32
+
+GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {(Native<float>::Vector)_mm256_fmadd_ps((__m256)a.v, (__m256)b.v, (__m256)c.v)};
+}
+GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {(Native<double>::Vector)_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v)};
+}
+GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)_mm256_sqrt_ps((__m256)a.v)}; }
+GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)_mm256_sqrt_pd((__m256d)a.v)}; }
+
+#elif defined(GM_ISA_NEON)
+
+GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return {(Native<float>::Vector)vfmaq_f32((float32x4_t)c.v, (float32x4_t)a.v, (float32x4_t)b.v)};
+}
+GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return {(Native<double>::Vector)vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)};
+}
+GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)vsqrtq_f32((float32x4_t)a.v)}; }
+GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)vsqrtq_f64((float64x2_t)a.v)}; }
+
+#else
+
+// The baseline has no fused multiply-add: the product is rounded before the sum. Results on it are as accurate, but not
+// the same to the bit as on the others.
+template <class T>
+GM_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+    return a * b + c;
+}
+GM_INLINE Vec<float> sqrt(Vec<float> a) {
+    for (ptrdiff_t lane = 0; lane < kLanes<float>; ++lane) a.v[lane] = __builtin_sqrtf(a.v[lane]);
+    return a;
+}
+GM_INLINE Vec<double> sqrt(Vec<double> a) {
+    for (ptrdiff_t lane = 0; lane < kLanes<double>; ++lane) a.v[lane] = __builtin_sqrt(a.v[lane]);
+    return a;
+}
+
+#endif
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA

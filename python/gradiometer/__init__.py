@@ -1,0 +1,70 @@
+"""Train deep networks on a CPU at the speed of the hardware, and measure how gradients vanish, explode or flow.
+
+>>> import gradiometer as gm
+>>> net = gm.mlp(64, 10, depth=20, width=64, activation="sigmoid", init="xavier_normal", seed=0)
+>>> trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), seed=0)
+"""
+
+from gradiometer import init
+from gradiometer._core import NonFiniteError, __version__
+from gradiometer.layers import (
+    ELU,
+    GELU,
+    SELU,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Hardswish,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from gradiometer.machine import get_num_threads, info, set_num_threads
+from gradiometer.network import Network, mlp
+from gradiometer.optim import SGD, Adam, AdamW, ClipNorm, ClipValue, RMSprop
+from gradiometer.recording import Recording, load_recording
+from gradiometer.train import Trainer
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "ClipNorm",
+    "ClipValue",
+    "Dense",
+    "Dropout",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "LeakyReLU",
+    "Mish",
+    "Network",
+    "NonFiniteError",
+    "RMSprop",
+    "ReLU",
+    "Recording",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "Trainer",
+    "__version__",
+    "get_num_threads",
+    "info",
+    "init",
+    "load_recording",
+    "mlp",
+    "set_num_threads",
+]

@@ -1,0 +1,64 @@
+"""Checks of plain arguments. Each error names the argument, what it was and what it must be."""
+
+from __future__ import annotations
+
+import math
+import operator
+import secrets
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def check_type(name: str, value: object, kind: type[Value]) -> Value:
+    """Return the value if it is of this type; raise a TypeError if not."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+    return value
+
+
+def check_number(
+    name: str, value: float, *, minimum: float = -math.inf, maximum: float = math.inf, finite: bool = True
+) -> float:
+    """Return the value as a float between the bounds, or raise a TypeError or ValueError."""
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+    if math.isnan(number) or (finite and math.isinf(number)):
+        raise ValueError(f"{name} must be finite, not {number}")
+    if number < minimum or number > maximum:
+        if maximum == math.inf:
+            raise ValueError(f"{name} must be at least {minimum:g}, not {number:g}")
+        raise ValueError(f"{name} must be from {minimum:g} to {maximum:g}, not {number:g}")
+    return number
+
+
+def check_integer(name: str, value: int, *, minimum: int) -> int:
+    """Return the value as an int of at least the minimum, or raise a TypeError or ValueError."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, not {number}")
+    return number
+
+
+def check_positive_integer(name: str, value: int) -> int:
+    """Return the value as an int above zero, or raise a TypeError or ValueError."""
+    return check_integer(name, value, minimum=1)
+
+
+def check_seed(seed: int | None) -> int:
+    """Return a seed from 0 to 2⁶⁴ - 1: the one given, or one from the operating system."""
+    if seed is None:
+        return secrets.randbits(63)
+    number = check_integer("seed", seed, minimum=0)
+    if number >= 2**64:
+        raise ValueError(f"seed must be below 2**64, not {number}")
+    return number

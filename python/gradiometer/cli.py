@@ -1,0 +1,28 @@
+"""The entry point of the command ``gradiometer``; the commands are in `gradiometer.lab.commands`."""
+
+from __future__ import annotations
+
+import sys
+
+LAB_PACKAGES = ("matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from gradiometer.lab.commands import app
+
+        app()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in LAB_PACKAGES:
+            raise
+        print(
+            f"error: the command line needs {package}, from the lab extra: pip install 'gradiometer[lab]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Networks: a list of layers with its weights, in the C++ core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradiometer import _core
+from gradiometer._checks import check_number, check_positive_integer, check_seed, check_type
+from gradiometer.init import InitSpec, resolve
+from gradiometer.layers import Activation, BatchNorm, Dense, Dropout, Layer, activation_from_name
+
+__all__ = ["Network", "mlp"]
+
+_CORE_NETWORKS: dict[str, type[_core.NetworkFloat32] | type[_core.NetworkFloat64]] = {
+    "float32": _core.NetworkFloat32,
+    "float64": _core.NetworkFloat64,
+}
+
+
+def _following_activation(layers: Sequence[Layer], start: int) -> Activation | None:
+    """Return the activation that the dense layer before `start` feeds, or None if there is none before the next."""
+    for layer in layers[start:]:
+        if isinstance(layer, Activation):
+            return layer
+        if isinstance(layer, Dense):
+            return None
+    return None
+
+
+class Network:
+    """A feed-forward network that trains on the CPU.
+
+    Parameters
+    ----------
+    in_features : int
+        Columns of the input.
+    layers : list of Layer
+        Layers in order; the same layer object may stand in it many times.
+    dtype : {"float32", "float64"}
+        Of parameters and all arithmetic. A float32 network accepts float64 input and rounds it; a float64 network never
+        computes in less.
+    seed : int or None
+        Of the initial weights, and of the dropout masks of a bare ``forward(training=True)``. None: a new one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; the message says which, what it was and what it must be.
+    """
+
+    def __init__(
+        self, in_features: int, layers: Iterable[Layer], *, dtype: str = "float32", seed: int | None = None
+    ) -> None:
+        self._in_features = check_positive_integer("in_features", in_features)
+        self._layers = tuple(layers)
+        for i, layer in enumerate(self._layers):
+            if not isinstance(layer, Layer):
+                hint = " (an instance, not the class)" if isinstance(layer, type) else ""
+                raise TypeError(f"layers[{i}] must be a layer{hint}, not {layer!r}")
+        if not self._layers:
+            raise ValueError("layers must hold at least one layer, but it is empty")
+        try:
+            self._dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f'dtype must be "float32" or "float64", not {dtype!r}') from None
+        if self._dtype.name not in _CORE_NETWORKS:
+            raise ValueError(f'dtype must be "float32" or "float64", not {dtype!r}')
+        self._seed = check_seed(seed)
+        self._core = _CORE_NETWORKS[self._dtype.name](
+            self._in_features, [layer._spec() for layer in self._layers], self._seed
+        )
+        self._initialize()
+
+    def _initialize(self) -> None:
+        state = self.state_dict()
+        for i, layer in enumerate(self._layers):
+            if not isinstance(layer, Dense):
+                continue
+            key = f"{i}.weight"
+            weight, bias = resolve(
+                layer.init,
+                state[key].shape,
+                activation=_following_activation(self._layers, i + 1),
+                seed=self._seed,
+                layer=i,
+            )
+            state[key] = weight
+            if layer.bias:
+                state[f"{i}.bias"] = bias
+        self.load_state_dict(state)
+
+    @property
+    def in_features(self) -> int:
+        """Columns of the input."""
+        return self._in_features
+
+    @property
+    def out_features(self) -> int:
+        """Columns of the output."""
+        return next(
+            (layer.out_features for layer in reversed(self._layers) if isinstance(layer, Dense)), self._in_features
+        )
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self._layers)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of the parameters."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """The seed of the initial weights."""
+        return self._seed
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers training adjusts."""
+        return self._core.num_parameters
+
+    def forward(self, x: ArrayLike, training: bool = False) -> NDArray[Any]:
+        """Return the output of the last layer, (rows, out_features), for x, (rows, in_features).
+
+        In training mode batch norm uses the batch's own statistics (and the running ones move), dropout drops, and the
+        batch is kept for `backward`. In evaluation mode neither happens.
+
+        Raises
+        ------
+        ValueError
+            If x has another shape, no rows, a NaN or an infinity, or, in training, one row before batch norm.
+        TypeError
+            If x does not hold numbers.
+        """
+        return self._core.forward(x, training, False)
+
+    def backward(self, dy: ArrayLike) -> NDArray[Any]:
+        """Go back from dL/d(output), (rows, out_features), to the returned dL/dx, (rows, in_features).
+
+        The gradients of all parameters are overwritten: see `gradients`.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward(x, training=True)`` before.
+        ValueError
+            If dy has another shape than the output of that pass.
+        """
+        return self._core.backward(dy)
+
+    def gradients(self) -> dict[str, NDArray[Any]]:
+        """Copies of the gradients of the last backward pass, before any clipping, under the keys of `state_dict`."""
+        return self._core.gradients()
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters and running statistics, keyed as those of `torch.nn.Sequential` over these layers."""
+        return self._core.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Take over parameters and running statistics; nothing changes if any of them does not fit.
+
+        Raises
+        ------
+        ValueError
+            If keys are missing or unknown, or an array has another shape.
+        TypeError
+            If an array does not hold numbers.
+        """
+        self._core.load_state_dict({key: np.asarray(value) for key, value in state.items()})
+
+    def predict(self, x: ArrayLike, batch_size: int | None = None) -> NDArray[Any]:
+        """Return the output in evaluation mode, (rows, out_features), computed `batch_size` rows at a time (None: all)."""
+        if batch_size is None:
+            return self.forward(x)
+        size = check_positive_integer("batch_size", batch_size)
+        rows = np.asarray(x)
+        if rows.ndim != 2 or len(rows) == 0:
+            return self.forward(rows)  # which says what is wrong
+        out = np.empty((len(rows), self.out_features), self._dtype)
+        for begin in range(0, len(rows), size):
+            out[begin : begin + size] = self.forward(rows[begin : begin + size])
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "in_features": self._in_features,
+            "layers": self._layers,
+            "dtype": self._dtype.name,
+            "seed": self._seed,
+            "state": self.state_dict(),
+            "forward_count": self._core.forward_count,
+        }
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        self._in_features = pickled["in_features"]
+        self._layers = pickled["layers"]
+        self._dtype = np.dtype(pickled["dtype"])
+        self._seed = pickled["seed"]
+        self._core = _CORE_NETWORKS[self._dtype.name](
+            self._in_features, [layer._spec() for layer in self._layers], self._seed
+        )
+        self.load_state_dict(pickled["state"])
+        self._core.forward_count = pickled["forward_count"]
+
+    def __repr__(self) -> str:
+        rows = [("", "layer", "output", "parameters")]
+        width = self._in_features
+        sizes: dict[int, int] = {}
+        for key, value in self.state_dict().items():
+            number, name = key.split(".")
+            if name in ("weight", "bias"):
+                sizes[int(number)] = sizes.get(int(number), 0) + value.size
+        for i, layer in enumerate(self._layers):
+            if isinstance(layer, Dense):
+                width = layer.out_features
+            text = _short_repr(layer)
+            rows.append((str(i), text, str(width), f"{sizes.get(i, 0):,}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in rows
+        ]
+        head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
+        return "\n".join([head, *lines])
+
+
+def _short_repr(layer: Layer) -> str:
+    """Return the layer's repr, without the numbers of an array that it starts from."""
+    if isinstance(layer, Dense) and isinstance(layer.init, np.ndarray):
+        return f"Dense({layer.out_features}, bias={layer.bias}, init=array of shape {layer.init.shape})"
+    return repr(layer)
+
+
+def mlp(
+    in_features: int,
+    out_features: int,
+    *,
+    depth: int,
+    width: int,
+    activation: str | Activation = "relu",
+    init: InitSpec = None,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    bias: bool = True,
+    dtype: str = "float32",
+    seed: int | None = None,
+) -> Network:
+    """Return a network of `depth` times (Dense, BatchNorm?, activation, Dropout?) and a last Dense.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Columns of the input and of the output.
+    depth : int
+        Number of hidden dense layers; 0 for a linear model.
+    width : int
+        Units of each of them.
+    activation : str or Activation
+        A layer, or its lower-case name: ``"relu"``, ``"leaky_relu"``, ….
+    init : str, Initializer or None
+        For all dense layers; see `Dense`.
+    batch_norm : bool
+        Whether a `BatchNorm` follows each hidden dense layer.
+    dropout : float
+        If above 0, a `Dropout` with this p follows each activation.
+    bias : bool
+        Whether dense layers have one.
+    dtype, seed
+        See `Network`.
+    """
+    number = check_positive_integer("depth", depth) if depth != 0 else 0
+    units = check_positive_integer("width", width)
+    probability = check_number("dropout", dropout, minimum=0.0, maximum=1.0)
+    hidden: list[Layer] = [Dense(units, bias=bias, init=init)]
+    if check_type("batch_norm", batch_norm, bool):
+        hidden.append(BatchNorm())
+    hidden.append(activation_from_name(activation))
+    if probability > 0:
+        hidden.append(Dropout(probability))
+    last = Dense(check_positive_integer("out_features", out_features), bias=bias, init=init)
+    return Network(in_features, hidden * number + [last], dtype=dtype, seed=seed)

@@ -1,0 +1,315 @@
+"""Training: one step, whole epochs, and the recording of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradiometer import _core
+from gradiometer._checks import check_integer, check_positive_integer, check_seed, check_type
+from gradiometer.layers import Activation, BatchNorm, Dense, Dropout, Layer, activation_name
+from gradiometer.network import Network
+from gradiometer.optim import Clip, Optimizer
+from gradiometer.progress import progress_display
+from gradiometer.recording import Recording
+
+__all__ = ["Trainer"]
+
+_CORE_TRAINERS: dict[str, type[_core.TrainerFloat32] | type[_core.TrainerFloat64]] = {
+    "float32": _core.TrainerFloat32,
+    "float64": _core.TrainerFloat64,
+}
+_LOSSES = {loss.name: loss for loss in (_core.LossKind.cross_entropy, _core.LossKind.bce_with_logits, _core.LossKind.mse)}
+_ON_NONFINITE = {
+    "record": _core.OnNonfinite.record,
+    "raise": _core.OnNonfinite.raise_,
+    "stop": _core.OnNonfinite.stop,
+}
+_RECORD = (None, "norms", "full")
+
+
+def _choice(name: str, value: Any, choices: Any) -> Any:
+    """Return the value if it is among the choices; raise a ValueError that lists them if not."""
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {known}, not {value!r}")
+    return value
+
+
+class Trainer:
+    """Trains a network and records what its gradients do.
+
+    Parameters
+    ----------
+    net : Network
+        Trained in place.
+    loss : {"cross_entropy", "bce_with_logits", "mse"}
+        As in `torch.nn.functional` with the mean reduction: cross entropy takes integer labels and logits and averages over
+        rows, the others average over all elements. With sample weights: the weighted sum over rows ÷ the sum of weights.
+    optimizer : SGD, Adam, AdamW or RMSprop
+    clip : ClipNorm, ClipValue or None
+        Over weights, biases, gamma and beta together.
+    record : {"norms", "full", None}
+        What the recording holds: ``"norms"`` for `grad_norm`, `delta_norm` and the fields per step; ``"full"`` for all.
+    record_every : int
+        Only steps that are a multiple of this are recorded.
+    on_nonfinite : {"record", "raise", "stop"}
+        At the first NaN or infinity: note it in the recording and go on; raise a `NonFiniteError`; or end `fit` quietly. The
+        last two leave the network as it was before that step.
+    allow_nonfinite : bool
+        Accept NaN and infinities in data.
+    seed : int or None
+        Of shuffling and dropout. None: a new one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; the message says which, what it was and what it must be.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        *,
+        loss: str,
+        optimizer: Optimizer,
+        clip: Clip | None = None,
+        record: str | None = "norms",
+        record_every: int = 1,
+        on_nonfinite: str = "record",
+        allow_nonfinite: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self._net = check_type("net", net, Network)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an optimizer such as gm.SGD(lr=0.1), not {optimizer!r}")
+        if clip is not None and not isinstance(clip, Clip):
+            raise TypeError(f"clip must be a ClipNorm, a ClipValue or None, not {clip!r}")
+        self._settings: dict[str, Any] = {
+            "loss": _choice("loss", loss, _LOSSES),
+            "optimizer": optimizer,
+            "clip": clip,
+            "record": _choice("record", record, _RECORD),
+            "record_every": check_positive_integer("record_every", record_every),
+            "on_nonfinite": _choice("on_nonfinite", on_nonfinite, _ON_NONFINITE),
+            "allow_nonfinite": check_type("allow_nonfinite", allow_nonfinite, bool),
+            "seed": check_seed(seed),
+        }
+        names = [f"{i}.weight" for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
+        recorder = _core.Recorder(names, record, self._settings["record_every"])
+        self._connect(Recording(recorder, self._describe()))
+
+    def _connect(self, recording: Recording) -> None:
+        settings = self._settings
+        self._recording = recording
+        clip: Clip | None = settings["clip"]
+        spec = _core.TrainerSpec(
+            loss=_LOSSES[settings["loss"]],
+            optimizer=settings["optimizer"]._spec(),
+            clip=_core.ClipSpec.none() if clip is None else clip._spec(),
+            on_nonfinite=_ON_NONFINITE[settings["on_nonfinite"]],
+            seed=settings["seed"],
+        )
+        self._core = _CORE_TRAINERS[self._net.dtype.name](
+            self._net._core,  # type: ignore[arg-type]
+            spec,
+            settings["optimizer"].lr,
+            recording._recorder,
+            settings["allow_nonfinite"],
+        )
+
+    @property
+    def net(self) -> Network:
+        """The network that is trained."""
+        return self._net
+
+    @property
+    def recording(self) -> Recording:
+        """The recording of all steps so far; it grows as training goes on."""
+        return self._recording
+
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Train on one batch and return its loss, before the update.
+
+        Parameters
+        ----------
+        x : array, (rows, in_features)
+            Read in place where it is C-contiguous and of the network's dtype.
+        y : array
+            Labels, (rows,) integers, for cross entropy; else targets, (rows, out_features), or (rows,) for one output.
+        sample_weight : array, (rows,), or None
+            Not negative, with a positive sum.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the arrays do not fit; nothing has changed then.
+        NonFiniteError
+            With ``on_nonfinite="raise"``, at a NaN or an infinity; the network is then as it was before.
+        KeyboardInterrupt
+            At Ctrl-C; the network is then as it was before.
+        """
+        return self._core.step(x, y, sample_weight)
+
+    def apply_gradients(self, loss: float | None = None) -> None:
+        """Clip, update and record after your own ``net.forward(x, training=True)`` and ``net.backward(dy)``.
+
+        Parameters
+        ----------
+        loss : float or None
+            To be recorded; None is recorded as NaN.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no backward pass since the last update.
+        """
+        self._core.apply_gradients(math.nan if loss is None else float(loss))
+
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: ArrayLike,
+        *,
+        epochs: int,
+        batch_size: int,
+        sample_weight: ArrayLike | None = None,
+        shuffle: bool = True,
+        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        progress: bool = False,
+    ) -> Recording:
+        """Train for some epochs and return the recording of all steps so far, those of earlier calls included.
+
+        A last partial batch is used too; if batch norm would see a single row in it, that row joins the batch before. Ctrl-C
+        leaves the network as after its last whole step, and the recording up to there.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As for `step`, over all examples.
+        epochs : int
+            At least 0.
+        batch_size : int
+            Rows of a batch.
+        shuffle : bool
+            Go through the examples in a new random order each epoch.
+        validation : (Xv, yv) or None
+            Evaluated after each epoch: see `Recording.validation`.
+        progress : bool
+            Show a progress bar (needs the ``lab`` extra).
+        """
+        check_integer("epochs", epochs, minimum=0)
+        check_positive_integer("batch_size", batch_size)
+        if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3)):
+            raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
+        held_out = None if validation is None else tuple(validation)
+        show: Callable[..., None] | None
+        with progress_display(bool(progress)) as show:
+            self._core.fit(X, y, sample_weight, epochs, batch_size, bool(shuffle), held_out, show)
+        return self._recording
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # noqa: N803
+        """Return ``{"loss": …}`` in evaluation mode, and ``"accuracy"`` for the two classification losses.
+
+        The accuracy is the share of rows whose largest output is the label; for ``"bce_with_logits"`` the share of outputs on
+        the right side of zero.
+        """
+        loss, accuracy = self._core.evaluate(X, y, sample_weight)
+        return {"loss": loss} if math.isnan(accuracy) else {"loss": loss, "accuracy": accuracy}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the counters and the optimizer's arrays: with the network's own state dict, all that training needs.
+
+        Returns
+        -------
+        dict
+            ``step``, ``epoch``, ``update`` (steps that changed the weights), ``seed``, and ``optimizer``: for each parameter
+            its arrays under PyTorch's names (``momentum_buffer``, ``exp_avg``, …), empty before the first update.
+        """
+        return {
+            "step": self._core.steps,
+            "epoch": self._core.epochs,
+            "update": self._core.updates,
+            "seed": self._settings["seed"],
+            "optimizer": self._core.optimizer_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of a trainer with the same kind of network and optimizer; nothing changes if it does not fit.
+
+        Raises
+        ------
+        ValueError
+            If entries are missing, or an array has another shape.
+        """
+        missing = [key for key in ("step", "epoch", "update", "seed", "optimizer") if key not in state]
+        if missing:
+            raise ValueError(f"the trainer's state dict has no {', '.join(repr(key) for key in missing)}")
+        counters = [check_integer(key, state[key], minimum=0) for key in ("step", "epoch", "update")]
+        seed = check_seed(state["seed"])
+        before = self._core
+        old_seed, self._settings["seed"] = self._settings["seed"], seed
+        try:
+            self._connect(self._recording)
+            self._core.load(*counters, dict(state["optimizer"]))
+        except Exception:
+            self._core, self._settings["seed"] = before, old_seed
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "net": self._net,
+            "settings": self._settings,
+            "state": self.state_dict(),
+            "recording": self._recording,
+        }
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        self._net = pickled["net"]
+        self._settings = pickled["settings"]
+        self._connect(pickled["recording"])
+        self.load_state_dict(pickled["state"])
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
+        return f"Trainer({settings}, step={self._core.steps})"
+
+    def _describe(self) -> dict[str, Any]:
+        """What the recording keeps of the network and the settings: facts for the diagnosis."""
+        state = self._net.state_dict()
+        layers = self._net.layers
+        described = []
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Dense):
+                continue
+            weight = state[f"{i}.weight"].astype(np.float64)
+            end = next((j for j in range(i + 1, len(layers)) if isinstance(layers[j], Dense)), len(layers))
+            described.append({
+                "name": f"{i}.weight",
+                "fan_in": weight.shape[1],
+                "fan_out": weight.shape[0],
+                "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
+                **_describe_followers(layers[i + 1 : end]),
+            })
+        return {
+            "layers": described,
+            "loss": self._settings["loss"],
+            "optimizer": repr(self._settings["optimizer"]),
+            "clip": None if self._settings["clip"] is None else repr(self._settings["clip"]),
+            "dtype": self._net.dtype.name,
+            "version": _core.__version__,
+        }
+
+
+def _describe_followers(layers: list[Layer]) -> dict[str, Any]:
+    """What stands between one dense layer and the next."""
+    activation = next((layer for layer in layers if isinstance(layer, Activation)), None)
+    return {
+        "activation": "identity" if activation is None else activation_name(activation),
+        "batch_norm": any(isinstance(layer, BatchNorm) for layer in layers),
+        "dropout": max((layer.p for layer in layers if isinstance(layer, Dropout)), default=0.0),
+    }

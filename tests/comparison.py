@@ -1,0 +1,99 @@
+"""How close is close: the engine held against the reference with a tolerance that knows the conditioning.
+
+Two correct programs differ by rounding, and a network may amplify rounding without limit (a batch norm
+over two rows, or over a feature that hardly varies). So the reference runs three times: once exactly as
+described (the truth), and twice as a *twin*: in the dtype of the engine, from weights and inputs that are
+moved by one unit in the last place. The largest difference between a twin and the truth is what rounding
+alone can do to that tensor in this very network; depth, widths and batch norm are all in it. The engine
+adds its sums in another order than NumPy, so it may be off by a multiple of that, plus a base for tensors
+in which the twins were lucky. In float32 the noise is some 1e-7 to 1e-6 of a tensor; mistakes are far larger.
+"""
+
+import numpy as np
+
+NOISE_FACTOR = 100
+# float64: the contract. float32: 1e-5 is 84 rounding units; the longest sums of the tests have 80 terms.
+BASE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+
+
+def noise_of(truth, twins):
+    """The largest difference between a twin and the truth."""
+    return max(np.abs(np.asarray(twin, np.float64) - truth).max(initial=0.0) for twin in twins)
+
+
+def check(label, actual, truth, noise, dtype, scale=None, floor=0.0):
+    """Is `actual` as close to `truth` as base × scale + 100 × noise + floor?
+
+    The scale is the largest magnitude of the truth unless it is given.
+    """
+    actual, truth = np.asarray(actual), np.asarray(truth)
+    assert actual.shape == truth.shape, f"{label}: shape {actual.shape}, not {truth.shape}"
+    scale = np.abs(truth).max(initial=0.0) if scale is None else scale
+    allowed = BASE[np.dtype(dtype)] * scale + NOISE_FACTOR * noise + floor
+    error = np.abs(actual.astype(np.float64) - truth).max(initial=0.0)
+    assert error <= allowed, (
+        f"{label}: off by {error:.3g}, allowed {allowed:.3g} (largest entry {scale:.3g}, noise {noise:.3g})\n"
+        f"engine {actual.ravel()[:8]}\ntruth  {truth.ravel()[:8]}"
+    )
+
+
+def check_all(label, actual, truth, twins, dtype, floors=None):
+    """The same for dicts of arrays with equal keys."""
+    assert list(actual) == list(truth), f"{label}: keys {list(actual)}, not {list(truth)}"
+    for key in truth:
+        noise = noise_of(truth[key], [twin[key] for twin in twins])
+        check(f"{label} {key}", actual[key], truth[key], noise, dtype, floor=floors[key] if floors else 0.0)
+
+
+def cancellation(truth, twins):
+    """What rounding may do to each gradient, "0.weight", and delta, "0.delta", where terms cancel.
+
+    The sum of the deltas before a batch norm is zero by construction: what is left is rounding, and the
+    twins may by luck have none. Each of the n terms may be off by the noise of its delta, times the other
+    factor. That noise is at least one rounding of the terms of which the delta is itself a difference.
+    """
+    floors, terms = {}, 0.0
+    eps = np.finfo(twins[0].dtype).eps
+    for index, layer in reversed(list(enumerate(truth.layers))):
+        if not hasattr(layer, "gradients"):
+            continue
+        delta, others = layer.dout, [twin.layers[index].dout for twin in twins]
+        noise = max(np.abs(other - delta).max() for other in others)
+        noise += eps * max(terms, np.abs(delta).max())
+        batch_norm = hasattr(layer, "x_hat")
+        factor = np.abs(layer.x_hat if batch_norm else layer.x).max()
+        floors[f"{index}.delta"] = noise
+        for name in layer.gradients:
+            floors[f"{index}.{name}"] = len(delta) * noise * (1.0 if name == "bias" else factor)
+        if batch_norm:
+            gamma = layer.parameters.get("weight", np.ones(1))
+            terms = max(terms, np.abs(delta).max()) * np.abs(layer.inverse_std * gamma).max()
+        else:
+            terms *= np.linalg.norm(layer.parameters["weight"], 2)
+    return floors
+
+
+def nudged(array, dtype, rng):
+    """The array with every entry moved by up to one unit in the last place of dtype."""
+    array = np.asarray(array, np.float64)
+    return array * (1 + np.finfo(dtype).eps * rng.uniform(-1, 1, array.shape))
+
+
+def nudged_state(state, dtype, rng):
+    return {k: v if k.endswith("num_batches_tracked") else nudged(v, dtype, rng) for k, v in state.items()}
+
+
+def on_a_kink(truth, twins):
+    """True if some entry is so close to a kink of its activation that rounding decides about its slope.
+
+    An entry that lies on the kink in all three runs (the second of two ReLUs sees exact zeros) is no risk.
+    """
+    for index, layer in enumerate(truth.layers):
+        for kink in getattr(layer, "kinks", ()):
+            others = [twin.layers[index].z.astype(np.float64) for twin in twins]
+            spread = max(np.abs(z - layer.z).max() for z in others)
+            reach = 10 * spread + 4 * np.finfo(twins[0].dtype).eps * np.abs(layer.z).max()
+            exact = np.logical_and.reduce([z == kink for z in (layer.z, *others)])
+            if ((np.abs(layer.z - kink) <= reach) & ~exact).any():
+                return True
+    return False

@@ -1,0 +1,22 @@
+"""Settings shared by all tests: hypothesis profiles and the number of threads."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=60, suppress_health_check=QUIET)
+settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=QUIET)
+# GRADIOMETER_HYPOTHESIS=thorough draws many more examples, and other ones on every run.
+settings.load_profile(os.environ.get("GRADIOMETER_HYPOTHESIS", "ci"))
+
+
+@pytest.fixture
+def restore_threads():
+    """Give the library back the number of threads it had."""
+    import gradiometer as gm
+
+    before = gm.get_num_threads()
+    yield
+    gm.set_num_threads(before)

@@ -1,0 +1,188 @@
+"""What the property tests draw: a whole training run, described in plain data and built twice.
+
+A layer, an optimizer or a clipping is described as (name, arguments), so that the same description builds the
+engine's object and that of the reference, and prints readably when a test fails.
+"""
+
+from dataclasses import dataclass
+
+import gradiometer as gm
+import numpy as np
+import reference
+import reference_activations
+import reference_training
+from hypothesis import strategies as st
+
+# Widths and batches where vectors, tiles and unrolled loops end.
+EDGES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80)
+sizes = st.one_of(st.sampled_from(EDGES), st.integers(1, 80))
+
+ACTIVATIONS = [
+    ("ReLU", {}),
+    ("LeakyReLU", {}),
+    ("LeakyReLU", {"negative_slope": 0.3}),
+    ("ELU", {}),
+    ("ELU", {"alpha": 0.5}),
+    ("SELU", {}),
+    ("GELU", {}),
+    ("GELU", {"approximate": "tanh"}),
+    ("SiLU", {}),
+    ("Mish", {}),
+    ("Softplus", {}),
+    ("Softplus", {"beta": 2.5, "threshold": 4.0}),
+    ("Softsign", {}),
+    ("Sigmoid", {}),
+    ("Tanh", {}),
+    ("Hardtanh", {}),
+    ("Hardtanh", {"min_val": -0.5, "max_val": 2.0}),
+    ("Hardswish", {}),
+    ("Identity", {}),
+]
+BATCH_NORMS = [
+    ("BatchNorm", {}),
+    ("BatchNorm", {"eps": 1e-3, "momentum": 0.3}),
+    ("BatchNorm", {"affine": False}),
+]
+DROPOUTS = [("Dropout", {"p": p}) for p in (0.0, 0.1, 0.5, 0.75)]
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.05, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps": 1e-6, "momentum": 0.7}),
+]
+CLIPS = [
+    None,
+    ("ClipNorm", {"max_norm": 0.1}),
+    ("ClipNorm", {"max_norm": 1e3}),
+    ("ClipNorm", {"max_norm": 0.02, "norm_type": float("inf")}),
+    ("ClipNorm", {"max_norm": 0.5, "norm_type": 1.0}),
+    ("ClipNorm", {"max_norm": 0.1, "norm_type": 3.0}),
+    ("ClipNorm", {"max_norm": 0.05, "per_layer": True}),
+    ("ClipValue", {"clip_value": 0.01}),
+]
+LOSSES = ("cross_entropy", "bce_with_logits", "mse")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    in_features: int
+    layers: tuple
+    batch: int = 16
+    loss: str = "mse"
+    optimizer: tuple = ("SGD", {"lr": 0.1})
+    clip: tuple | None = None
+    weighted: bool = False
+    threads: int = 1
+    steps: int = 3
+    seed: int = 0
+
+    def engine_network(self, dtype):
+        layers = [getattr(gm, name)(**arguments) for name, arguments in self.layers]
+        return gm.Network(self.in_features, layers, dtype=dtype, seed=self.seed)
+
+    def engine_trainer(self, net, record="full"):
+        optimizer, clip = (
+            None if d is None else getattr(gm, d[0])(**d[1]) for d in (self.optimizer, self.clip)
+        )
+        return gm.Trainer(net, loss=self.loss, optimizer=optimizer, clip=clip, record=record, seed=self.seed)
+
+    def reference_trainer(self, dtype):
+        layers = []
+        for name, arguments in self.layers:
+            home = reference if hasattr(reference, name) else reference_activations
+            layers.append(getattr(home, name)(**arguments))
+        net = reference.Network(self.in_features, layers, dtype)
+        optimizer, clip = (
+            None if d is None else getattr(reference_training, d[0])(**d[1])
+            for d in (self.optimizer, self.clip)
+        )
+        return reference_training.Trainer(net, self.loss, optimizer, clip, self.seed)
+
+    def state(self):
+        """Random values for every parameter and running statistic, in float64; none is a special number."""
+        rng = np.random.default_rng(self.seed)
+        state = {}
+        for key, array in self.reference_trainer(np.float64).net.state_dict().items():
+            if key.endswith("num_batches_tracked"):
+                state[key] = array
+            elif array.ndim == 2:
+                state[key] = rng.normal(0, np.sqrt(1.5 / array.shape[1]), array.shape)
+            elif key.endswith(("running_var", "weight")):
+                state[key] = rng.uniform(0.5, 1.5, array.shape)
+            else:
+                state[key] = rng.normal(0, 0.3, array.shape)
+        return state
+
+    def data(self, step, dtype):
+        """The batch of a step: x, y and the sample weights (or None)."""
+        rng = np.random.default_rng([self.seed, step])
+        outputs = self.reference_trainer(np.float64).net.out_features
+        x = rng.normal(0, 1, (self.batch, self.in_features)).astype(dtype)
+        if self.loss == "cross_entropy":
+            y = rng.integers(0, outputs, self.batch)
+        elif self.loss == "bce_with_logits":
+            y = rng.choice([0.0, 1.0, 0.3], (self.batch, outputs)).astype(dtype)
+        else:
+            y = rng.normal(0, 1, (self.batch, outputs)).astype(dtype)
+        weights = rng.choice([0.0, 0.5, 1.0, 3.0], self.batch).astype(dtype) if self.weighted else None
+        if self.weighted:
+            weights[rng.integers(self.batch)] = 2.0  # they must not all be zero
+        return x, y, weights
+
+
+dense_layers = st.builds(
+    lambda features, bias: ("Dense", {"out_features": features, "bias": bias}),
+    sizes,
+    st.sampled_from([True, True, False]),
+)
+activations = st.sampled_from(ACTIVATIONS)
+
+
+@st.composite
+def regular_layers(draw):
+    """Depth 0 to 8: Dense, perhaps batch norm, an activation, perhaps dropout; then a last Dense."""
+    block = [draw(activations)]
+    if draw(st.booleans()):
+        block.insert(0, draw(st.sampled_from(BATCH_NORMS)))
+    if draw(st.booleans()):
+        block.append(draw(st.sampled_from(DROPOUTS)))
+    layers = []
+    for _ in range(draw(st.integers(0, 8))):
+        layers += [draw(dense_layers), *block]
+    return (*layers, draw(dense_layers))
+
+
+@st.composite
+def any_layers(draw):
+    """Any list with at least one Dense: an activation first or last, batch norm after it, two in a row, …"""
+    other = st.one_of(activations, activations, st.sampled_from(BATCH_NORMS), st.sampled_from(DROPOUTS))
+    layers = draw(st.lists(st.one_of(dense_layers, other), max_size=9))
+    layers.insert(draw(st.integers(0, len(layers))), draw(dense_layers))
+    return tuple(layers)
+
+
+@st.composite
+def scenarios(draw):
+    layers = draw(st.one_of(regular_layers(), any_layers()))
+    batch = draw(sizes)
+    if any(name == "BatchNorm" for name, _ in layers):
+        batch = max(batch, 2)  # a batch of one is an error
+    return Scenario(
+        in_features=draw(sizes),
+        layers=layers,
+        batch=batch,
+        loss=draw(st.sampled_from(LOSSES)),
+        optimizer=draw(st.sampled_from(OPTIMIZERS)),
+        clip=draw(st.sampled_from(CLIPS)),
+        weighted=draw(st.booleans()),
+        threads=draw(st.sampled_from([1, 2])),
+        steps=draw(st.sampled_from([3, 1, 4])),
+        seed=draw(st.integers(0, 2**40)),
+    )

@@ -1,0 +1,274 @@
+"""The ends of the floating-point range, values that are not finite, and batches too small for batch norm."""
+
+import subprocess
+import sys
+
+import gradiometer as gm
+import numpy as np
+import pytest
+
+BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def one_backward_pass(dy_size, dtype="float32", rows=13, optimizer=None, **arguments):
+    """A linear network that has seen one upstream gradient of the given size; (net, trainer, dy, x)."""
+    rng = np.random.default_rng(0)
+    x = rng.choice([-1.0, -0.5, 0.5, 1.0], (rows, 9)).astype(dtype)
+    dy = (dy_size * rng.uniform(0.5, 1.0, (rows, 7))).astype(dtype)
+    net = gm.Network(9, [gm.Dense(11), gm.Dense(7)], dtype=dtype, seed=1)
+    trainer = gm.Trainer(net, loss="mse", optimizer=optimizer or gm.SGD(lr=0.0), **arguments)
+    net.forward(x, training=True)
+    net.backward(dy)
+    trainer.apply_gradients()
+    return net, trainer, dy, x
+
+
+def exact_norm(arrays):
+    """In the extended range of Python integers, far from any over- or underflow."""
+    entries = np.concatenate([np.ravel(array) for array in arrays]).astype(np.float64)
+    _, exponents = np.frexp(np.abs(entries).max())
+    return float(np.ldexp(np.sqrt((np.ldexp(entries, -exponents) ** 2).sum()), exponents))
+
+
+# ---- Norms and clipping over the whole range ------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("per_layer", [False, True])
+@pytest.mark.parametrize("size", [1e20, 1e30])
+def test_a_huge_gradient_is_clipped_to_max_norm(size, per_layer, dtype):
+    """PyTorch clips a float32 gradient of 1e20 to zeros: the sum of its squares overflows."""
+    rng = np.random.default_rng(2)
+    net = gm.Network(9, [gm.Dense(11), gm.Dense(7)], dtype=dtype, seed=1)
+    before = net.state_dict()
+    clip = gm.ClipNorm(2.0, per_layer=per_layer)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=1.0), clip=clip)
+    net.load_state_dict({key: np.zeros_like(value) for key, value in before.items()})
+    net.load_state_dict({**net.state_dict(), "1.weight": before["1.weight"]})
+    net.forward(rng.normal(size=(13, 9)).astype(dtype), training=True)
+    net.backward(np.full((13, 7), size, dtype))
+    start, gradients = net.state_dict(), net.gradients()
+    trainer.apply_gradients()
+    assert trainer.recording.total_norm[0] == pytest.approx(exact_norm(gradients.values()), rel=1e-12)
+    assert trainer.recording.clip_coefficient[0] == pytest.approx(
+        2 / trainer.recording.total_norm[0], rel=0.9
+    )
+    change = {key: value - start[key] for key, value in net.state_dict().items()}
+    groups = [("0.weight", "0.bias"), ("1.weight", "1.bias")] if per_layer else [tuple(change)]
+    for group in groups:
+        assert exact_norm([change[key] for key in group]) == pytest.approx(2.0, rel=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("size", [1e-44, 1e-38, 1e-30, 1e-25, 1e-12, 1.0, 1e12, 1e25, 1e36])
+def test_norms_are_right_over_the_whole_range(size, dtype):
+    """Entries of 1e-25 have the norm 0.0 in NumPy and PyTorch in float32: their squares underflow."""
+    net, trainer, dy, x = one_backward_pass(size, dtype, record="full")
+    recording, gradients = trainer.recording, net.gradients()
+    for number, key in enumerate(["0.weight", "1.weight"]):
+        assert recording.grad_norm[0, number] == pytest.approx(exact_norm([gradients[key]]), rel=1e-12)
+        largest = np.abs(gradients[key]).max()
+        assert recording.grad_max_abs[0, number] == largest > 0
+        mean = np.abs(gradients[key].astype(np.float64)).mean()
+        assert recording.grad_mean_abs[0, number] == pytest.approx(mean, rel=1e-12)
+    assert recording.delta_norm[0, 1] == pytest.approx(exact_norm([dy]), rel=1e-12)
+    assert recording.total_norm[0] == pytest.approx(exact_norm(gradients.values()), rel=1e-12)
+    # Against the same pass in float64.
+    wide = gm.Network(9, net.layers, dtype="float64")
+    wide.load_state_dict(net.state_dict())
+    wide.forward(x.astype(np.float64), training=True)
+    wide.backward(dy.astype(np.float64))
+    for number, key in enumerate(["0.weight", "1.weight"]):
+        expected = exact_norm([wide.gradients()[key]])
+        grain = 1e-45 / size  # of a subnormal
+        assert recording.grad_norm[0, number] == pytest.approx(expected, rel=1e-5 + 100 * grain)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e-150, 1e150, 1e170, 1e300])
+def test_float64_norms_beyond_the_range_of_squares(size):
+    net, trainer, dy, _ = one_backward_pass(size, "float64")
+    for number, key in enumerate(["0.weight", "1.weight"]):
+        expected = exact_norm([net.gradients()[key]])
+        assert trainer.recording.grad_norm[0, number] == pytest.approx(expected, rel=1e-12)
+    assert trainer.recording.delta_norm[0, 1] == pytest.approx(exact_norm([dy]), rel=1e-12)
+    assert trainer.recording.total_norm[0] == pytest.approx(exact_norm(net.gradients().values()), rel=1e-12)
+
+
+@BOTH
+def test_subnormal_entries_are_counted_apart_from_zeros(dtype):
+    """1e-40 is subnormal in float32, and nothing special in float64. A third of the inputs are zero."""
+    x = np.tile([1.0, 0.0, 2.0], (1, 5)).astype(dtype)
+    net = gm.Network(15, [gm.Dense(4)], dtype=dtype)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.0), record="full")
+    net.forward(x, training=True)
+    net.backward(np.full((1, 4), 1e-40, dtype))
+    trainer.apply_gradients()
+    recording = trainer.recording
+    assert recording.grad_zero_fraction[0, 0] == pytest.approx(1 / 3)
+    assert recording.grad_subnormal_fraction[0, 0] == pytest.approx(2 / 3 if dtype == "float32" else 0)
+    expected = exact_norm([np.outer(np.full(4, 1e-40, dtype), x[0])])
+    assert recording.grad_norm[0, 0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_three_hundred_sigmoid_layers_in_float64_have_no_norm_of_zero():
+    rng = np.random.default_rng(3)
+    net = gm.mlp(
+        16, 4, depth=300, width=16, activation="sigmoid", init="xavier_normal", dtype="float64", seed=4
+    )
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.1), record="full")
+    for _ in range(2):
+        trainer.step(rng.normal(size=(20, 16)), rng.normal(size=(20, 4)))
+    recording = trainer.recording
+    assert recording.grad_norm.shape == (2, 301)
+    assert (recording.grad_norm > 0).all()
+    assert (recording.delta_norm > 0).all()
+    assert recording.delta_norm.min() < 1e-162, "too easy: the squares do not underflow"
+    for number, key in enumerate(recording.layer_names):
+        expected = exact_norm([net.gradients()[key]])
+        assert recording.grad_norm[-1, number] == pytest.approx(expected, rel=1e-12)
+    slopes = np.diff(np.log10(recording.delta_norm[0]))
+    assert ((slopes > 0.1) & (slopes < 1.5)).all(), "the signal decays steadily, layer by layer"
+
+
+# ---- NaN and infinity -----------------------------------------------------------------------------------
+
+
+def poisoned(dtype="float32", value=np.nan, **arguments):
+    """A trainer and a batch in which one input of one row is not finite: one row of deltas is."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(12, 6)).astype(dtype), rng.integers(0, 3, 12)
+    x[4, 2] = value
+    net = gm.Network(6, [gm.Dense(8), gm.Tanh(), gm.Dense(3)], dtype=dtype, seed=6)
+    trainer = gm.Trainer(
+        net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), record="full", allow_nonfinite=True, **arguments
+    )
+    return trainer, x, y
+
+
+@BOTH
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_counted_and_kept(value, dtype):
+    trainer, x, y = poisoned(dtype, value)
+    trainer.step(x, y)
+    gradients, recording = trainer.net.gradients(), trainer.recording
+    for number, key in enumerate(recording.layer_names):
+        bad = int((~np.isfinite(gradients[key])).sum())
+        assert recording.grad_nonfinite[0, number] == bad
+        assert np.isfinite(recording.grad_norm[0, number]) == (bad == 0)
+    assert recording.grad_nonfinite[0].sum() > 0
+
+
+@BOTH
+def test_the_first_value_that_is_not_finite_is_named(dtype):
+    trainer, x, y = poisoned(dtype)
+    clean = np.where(np.isfinite(x), x, 0).astype(dtype)
+    trainer.step(clean, y)
+    trainer.step(x, y)
+    diagnosis = str(trainer.recording.diagnose())
+    assert "step 1" in diagnosis
+    assert "0.weight" in diagnosis
+    assert "activation" in diagnosis
+
+
+def test_raise_and_stop_leave_the_network_as_it_was():
+    trainer, x, y = poisoned(on_nonfinite="raise")
+    before = trainer.net.state_dict()
+    with pytest.raises(gm.NonFiniteError):
+        trainer.step(x, y)
+    for key, value in trainer.net.state_dict().items():
+        assert np.array_equal(value, before[key]), key
+    trainer, x, y = poisoned(on_nonfinite="stop")
+    clean = np.where(np.isfinite(x), x, 0).astype(np.float32)
+    data = np.concatenate([clean, x, clean])
+    before = trainer.net.state_dict()
+    recording = trainer.fit(data, np.tile(y, 3), epochs=4, batch_size=12, shuffle=False)
+    assert list(recording.steps) in ([0], [0, 1]), "the run ends at step 1 of 12"
+    after = trainer.net.state_dict()
+    assert all(np.isfinite(value).all() for value in after.values())
+    assert not np.array_equal(after["0.weight"], before["0.weight"])
+
+
+def test_a_clipping_that_must_be_finite():
+    trainer, x, y = poisoned(clip=gm.ClipNorm(1.0, error_if_nonfinite=True))
+    before = trainer.net.state_dict()
+    with pytest.raises(gm.NonFiniteError):
+        trainer.step(x, y)
+    assert np.array_equal(trainer.net.state_dict()["0.weight"], before["0.weight"])
+
+
+@BOTH
+def test_nan_in_the_data_is_refused_with_its_position(dtype):
+    trainer, x, y = poisoned(dtype)
+    strict = gm.Trainer(trainer.net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1))
+    for act in (lambda: strict.step(x, y), lambda: strict.fit(x, y, epochs=1, batch_size=4)):
+        with pytest.raises(ValueError, match=r"(?i)nan.*4.*2"):
+            act()
+    with pytest.raises(ValueError, match=r"(?i)nan.*4.*2"):
+        trainer.net.forward(x)
+
+
+# ---- The caller's floating-point mode -------------------------------------------------------------------
+
+MODE = """
+import sys
+import numpy as np
+def subnormals_work():
+    tiny = np.array([1e-40], np.float32)
+    return (tiny * np.float32(0.5))[0] > 0 and (np.array([1e-30], np.float32) * np.float32(1e-10))[0] > 0
+assert subnormals_work()
+import gradiometer as gm
+assert subnormals_work(), "import changed the mode"
+net = gm.mlp(8, 3, depth=3, width=32, batch_norm=True, dropout=0.1, seed=0)
+trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.Adam(), clip=gm.ClipNorm(1.0), record="full")
+x, y = np.random.default_rng(0).normal(size=(256, 8)).astype(np.float32), np.arange(256) % 3
+for threads in (1, 2):
+    gm.set_num_threads(threads)
+    trainer.fit(x, y, epochs=2, batch_size=64)
+assert subnormals_work(), "training changed the mode"
+with np.errstate(divide="raise"):
+    try:
+        np.ones(1) / np.zeros(1)
+    except FloatingPointError:
+        print("unchanged")
+"""
+
+
+def test_the_floating_point_mode_of_the_caller_is_left_alone():
+    done = subprocess.run([sys.executable, "-c", MODE], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "unchanged", done.stderr
+
+
+# ---- Batch norm and small batches -----------------------------------------------------------------------
+
+
+def norm_trainer(batch_norm=True):
+    net = gm.mlp(3, 2, depth=1, width=5, batch_norm=batch_norm, seed=7)
+    return gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), seed=8)
+
+
+def test_batch_norm_over_one_row_is_an_error_in_training_only():
+    trainer = norm_trainer()
+    before = trainer.net.state_dict()
+    x, y = np.ones((1, 3), np.float32), np.array([1])
+    with pytest.raises(ValueError, match="batch"):
+        trainer.step(x, y)
+    with pytest.raises(ValueError, match="batch"):
+        trainer.net.forward(x, training=True)
+    assert trainer.net.forward(x).shape == (1, 2)
+    for key, value in trainer.net.state_dict().items():
+        assert np.array_equal(value, before[key]), key
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "batch_norm", "steps"),
+    [(9, 4, True, 2), (9, 4, False, 3), (10, 4, True, 3), (8, 4, True, 2), (5, 8, True, 1), (4, 3, True, 1)],
+)
+def test_a_last_batch_of_one_row_joins_the_one_before(rows, batch_size, batch_norm, steps):
+    trainer = norm_trainer(batch_norm)
+    x = np.random.default_rng(9).normal(size=(rows, 3)).astype(np.float32)
+    recording = trainer.fit(x, np.arange(rows) % 2, epochs=1, batch_size=batch_size, shuffle=False)
+    assert len(recording.steps) == steps
+    if (rows, batch_norm) == (9, True):  # the second step saw rows 4 to 8
+        twin = norm_trainer()
+        twin.step(x[:4], np.arange(4) % 2)
+        assert twin.step(x[4:], np.arange(4, 9) % 2) == recording.loss[1]
