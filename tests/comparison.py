@@ -50,7 +50,7 @@ def cancellation(truth, twins):
 
     The sum of the deltas before a batch norm is zero by construction: what is left is rounding, and the
     twins may by luck have none. Each of the n terms may be off by the noise of its delta, times the other
-    factor. That noise is at least one rounding of the terms of which the delta is itself a difference.
+    factor. That noise is at least a few roundings of the terms of which the delta is itself a difference.
     """
     floors, terms = {}, 0.0
     eps = np.finfo(twins[0].dtype).eps
@@ -59,7 +59,7 @@ def cancellation(truth, twins):
             continue
         delta, others = layer.dout, [twin.layers[index].dout for twin in twins]
         noise = max(np.abs(other - delta).max() for other in others)
-        noise += eps * max(terms, np.abs(delta).max())
+        noise += 4 * eps * max(terms, np.abs(delta).max())
         batch_norm = hasattr(layer, "x_hat")
         factor = np.abs(layer.x_hat if batch_norm else layer.x).max()
         floors[f"{index}.delta"] = noise
@@ -68,8 +68,9 @@ def cancellation(truth, twins):
         if batch_norm:
             gamma = layer.parameters.get("weight", np.ones(1))
             terms = max(terms, np.abs(delta).max()) * np.abs(layer.inverse_std * gamma).max()
-        else:
-            terms *= np.linalg.norm(layer.parameters["weight"], 2)
+        elif terms > 0:
+            weight = layer.parameters["weight"]
+            terms *= np.sqrt(np.linalg.norm(weight, 1) * np.linalg.norm(weight, np.inf))  # ≥ 2-norm
     return floors
 
 

@@ -63,7 +63,7 @@ CLIPS = [
     ("ClipNorm", {"max_norm": 1e3}),
     ("ClipNorm", {"max_norm": 0.02, "norm_type": float("inf")}),
     ("ClipNorm", {"max_norm": 0.5, "norm_type": 1.0}),
-    ("ClipNorm", {"max_norm": 0.1, "norm_type": 3.0}),
+    ("ClipNorm", {"max_norm": 0.05, "norm_type": 3.0}),
     ("ClipNorm", {"max_norm": 0.05, "per_layer": True}),
     ("ClipValue", {"clip_value": 0.01}),
 ]

@@ -67,9 +67,14 @@ struct Machine {
 
 std::vector<Target> targets() {
     const Machine machine;
-    return {{"baseline", true, &kernels_baseline_float, &kernels_baseline_double},
-            {"avx2", machine.avx2, &kernels_avx2_float, &kernels_avx2_double},
-            {"avx512", machine.avx512, &kernels_avx512_float, &kernels_avx512_double}};
+    const Target baseline{"baseline", true, &kernels_baseline_float, &kernels_baseline_double};
+    const Target avx2{"avx2", machine.avx2, &kernels_avx2_float, &kernels_avx2_double};
+    const Target avx512{"avx512", machine.avx512, &kernels_avx512_float, &kernels_avx512_double};
+#ifdef GM_EMULATE_AVX512
+    return {baseline, avx512, avx2};  // emulated, it is the slower of the two and never chosen unless it is forced
+#else
+    return {baseline, avx2, avx512};
+#endif
 }
 
 #elif defined(__aarch64__)

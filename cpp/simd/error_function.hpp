@@ -1,7 +1,8 @@
 // erf and erfc.
 //
-// Rational functions: own Remez fits in 50 to 70 digits of the relative error. All coefficients are positive where the
-// arguments are, so that no sum cancels.
+// For x ≥ 0, erfc(x) = exp(-x²) p(t) / (x + 3) with t = (x - 3) / (x + 3), between -1 and 1, where the polynomial p loses
+// no accuracy however large x is. Near zero erf(x) = x p(x²). Polynomials: own Remez fits in 50 digits of the relative
+// error, leading coefficients rounded one after the other, the rest fitted anew each time.
 #pragma once
 
 #include "simd/exponential.hpp"
@@ -11,46 +12,35 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
+// erfc is the p of erfc, fitted up to erfc_is_zero, beyond which erfc rounds to zero; erf that of erf, up to 0.65.
 template <class T>
 struct ErfConstants;
 
-// exp(x²) erfc(x) is numerator(x) / denominator(x) up to erfc_is_zero, beyond which erfc rounds to zero.
 template <>
 struct ErfConstants<float> {
     static constexpr float erfc_is_zero = 10.1f;
     static constexpr int32_t upper_half_bits = int32_t(0xfffff000);
-    static constexpr float numerator[] = {1.0f, 1.2384274f, 0.731621967f, 0.229227321f, 0.0327983163f};
-    static constexpr float denominator[] = {1.0f,        2.36680714f,  2.40226849f,
-                                            1.32540188f, 0.406321247f, 0.0581328032f};
+    static constexpr float erfc[] = {1.07400692f,     -0.883394539f,   0.590227723f,  -0.31046471f,
+                                     0.119536407f,    -0.0268452186f,  -0.00125832309f, 0.00307729794f,
+                                     -0.000438178889f, -0.000298249564f};
+    static constexpr float erf[] = {1.12837911f, -0.376120716f, 0.112751953f, -0.0264059491f, 0.0042010122f};
 };
 
 template <>
 struct ErfConstants<double> {
     static constexpr double erfc_is_zero = 27.3;
     static constexpr int64_t upper_half_bits = int64_t(0xfffffffff8000000);
-    static constexpr double numerator[] = {1.0,
-                                           2.3410161754727015,
-                                           2.716877293564355,
-                                           2.019752149114805,
-                                           1.0551970900586898,
-                                           0.40297280593784873,
-                                           0.11377263862133677,
-                                           0.023478379669561893,
-                                           0.003402159585993889,
-                                           0.0003148082386477399,
-                                           1.4300256888140007e-05};
-    static constexpr double denominator[] = {1.0,
-                                             3.4693953425682147,
-                                             5.631670720536512,
-                                             5.657269501605758,
-                                             3.9169337024235995,
-                                             1.9681330776689032,
-                                             0.7347788847698713,
-                                             0.20465916350467392,
-                                             0.04189333599913582,
-                                             0.006042844132211304,
-                                             0.0005579830748889586,
-                                             2.5346545390315837e-05};
+    static constexpr double erfc[] = {
+        1.0740069070883398,      -0.8833944531698851,     0.5902283571040772,      -0.3104672619004173,
+        0.11952776128844111,     -0.02682723462890385,    -0.001212416648534856,   0.0030340620593314795,
+        -0.0005483094849639693,  -0.0002767782555517337,  0.00010756029440772135,  3.0399846408825086e-05,
+        -1.7466214603066473e-05, -4.7533935983545154e-06, 2.7550895658430327e-06,  1.0049478653989324e-06,
+        -3.922634164403797e-07,  -2.379531008476586e-07,  3.1328637461578054e-08,  5.0934108749843056e-08,
+        6.5553562014580845e-09,  -6.712177426230023e-09,  -2.363227390760459e-09};
+    static constexpr double erf[] = {1.1283791670955126,     -0.3761263890318311,     0.11283791670910669,
+                                     -0.026866170633189544,  0.005223977462502863,    -0.0008548314255001683,
+                                     0.00012054723890548515, -1.4907656617901127e-05, 1.6139817278809107e-06,
+                                     -1.3126106535628455e-07};
 };
 
 // erfc(x) for x ≥ 0 (or NaN). The rounding of x² would spoil exp(-x²) far out; so x is cut into an upper half, whose
@@ -61,7 +51,9 @@ GM_INLINE Vec<T> erfc_of_positive(Vec<T> x) {
     const Vec<T> inside = min(broadcast<T>(C::erfc_is_zero), x);
     const Vec<T> upper = from_bits<T>(bits_of(inside) & broadcast_int<T>(C::upper_half_bits));
     const Vec<T> power = exp_in_range(-(upper * upper), (upper - inside) * (upper + inside));
-    return power * (polynomial(inside, C::numerator) / polynomial(inside, C::denominator));
+    const Vec<T> three = broadcast<T>(3);
+    const Vec<T> reciprocal = broadcast<T>(1) / (inside + three);
+    return power * (polynomial((inside - three) * reciprocal, C::erfc) * reciprocal);
 }
 
 template <class T>
@@ -70,28 +62,12 @@ GM_INLINE Vec<T> erfc(Vec<T> x) {
     return select(x < zero<T>(), broadcast<T>(2) - positive, positive);
 }
 
-// x p(x²) / q(x²) up to where erf rounds to one.
-GM_INLINE Vec<float> erf(Vec<float> x) {
-    constexpr float p[] = {1.12837915f,    0.190783726f,   0.0527902736f,
-                           0.00377960497f, 0.000284808537f, 2.04197202e-6f};
-    constexpr float q[] = {1.0f,          0.502410395f,   0.11425748f,
-                           0.0149974291f, 0.00116521173f, 3.80040843e-5f};
-    const Vec<float> inside = min(broadcast(3.93f), abs(x));
-    const Vec<float> square = inside * inside;
-    const Vec<float> y = inside * (polynomial(square, p) / polynomial(square, q));
-    return copysign(min(broadcast(1.0f), y), x);
-}
-
-// x p(x²) near zero, 1 - erfc(x) elsewhere.
-GM_INLINE Vec<double> erf(Vec<double> x) {
-    constexpr double p[] = {1.1283791670955126,     -0.3761263890318311,   0.11283791670910669,
-                            -0.026866170633189544,  0.005223977462502863,  -0.0008548314255001683,
-                            0.00012054723890548515, -1.4907656617901127e-05, 1.6139817278809107e-06,
-                            -1.3126106535628455e-07};
-    const Vec<double> magnitude = abs(x);
-    const Vec<double> near_zero = magnitude * polynomial(magnitude * magnitude, p);
-    const Vec<double> far = broadcast(1.0) - erfc_of_positive(magnitude);
-    return copysign(select(magnitude < broadcast(0.65), near_zero, far), x);
+template <class T>
+GM_INLINE Vec<T> erf(Vec<T> x) {
+    const Vec<T> magnitude = abs(x);
+    const Vec<T> near_zero = magnitude * polynomial(magnitude * magnitude, ErfConstants<T>::erf);
+    const Vec<T> far = broadcast<T>(1) - erfc_of_positive(magnitude);
+    return copysign(select(magnitude < broadcast<T>(T(0.65)), near_zero, far), x);
 }
 
 }  // namespace

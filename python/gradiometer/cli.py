@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 LAB_PACKAGES = ("matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
@@ -9,6 +10,11 @@ LAB_PACKAGES = ("matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # where there is no ÷ or σ, a question mark is better than an error
     try:
         from gradiometer.lab.commands import app
 

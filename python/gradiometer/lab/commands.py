@@ -81,13 +81,13 @@ def lab(
         int, typer.Option(min=1, help="Units of each hidden layer.", rich_help_panel=NETWORK)
     ] = 64,
     activation: Annotated[
-        str, typer.Option(help="sigmoid, tanh, relu, gelu, ….", rich_help_panel=NETWORK)
+        str, typer.Option(help="sigmoid, tanh, relu, gelu, ...", rich_help_panel=NETWORK)
     ] = "sigmoid",
     init: Annotated[
         str,
         typer.Option(
-            help="How weights start: xavier_normal, kaiming_normal, orthogonal, torch_default, …; or a number "
-            "σ_w for normal weights of deviation σ_w / √fan_in.",
+            help="How weights start: xavier_normal, kaiming_normal, orthogonal, torch_default, ...; or a "
+            "number sigma_w, for normal weights of deviation sigma_w / sqrt(fan_in).",
             rich_help_panel=NETWORK,
         ),
     ] = "xavier_normal",
@@ -178,7 +178,7 @@ def _init(text: str) -> str | float:
     except ValueError:
         return text
     if not 0 < scale < math.inf:
-        raise ValueError(f"--init must be a name or a σ_w above 0, not {text}")
+        raise ValueError(f"--init must be a name or a sigma_w above 0, not {text}")
     return scale
 
 
@@ -230,7 +230,7 @@ def _conclude(console: Console, runs: list[Run], settings: Settings) -> None:
     console.print(table(runs, width=console.width, ascii_only=console.options.ascii_only))
     if settings.lr is None:
         console.print(
-            f"\nEach learning rate is the best of a search: trials of {min(PILOT_EPOCHS, settings.epochs)} epochs "
+            f"\nEach learning rate is the best of trials over {min(PILOT_EPOCHS, settings.epochs)} epochs, "
             "compared by their accuracy on the training rows. In every run it falls to zero along a cosine.",
             style="dim",
         )

@@ -17,12 +17,8 @@ from gradiometer.lab.training import Run
 HEIGHT = 4
 SMALLEST_SPAN = 6
 """Decades. A smaller axis would make hills of what is flat."""
-NARROW = 70
-"""Columns of a terminal, below which the table leaves some out."""
 BLOCKS = " ▁▂▃▄▅▆▇█"
-ASCII_NARROW = 70
-"""Columns of a terminal, below which the table leaves some out."""
-BLOCKS = " ..::||##"
+ASCII_BLOCKS = " ..::||##"
 
 SPELLED = {
     "×": "x",
@@ -116,26 +112,25 @@ def bars(
 
 
 def table(runs: list[Run], *, width: int = 80, ascii_only: bool = False) -> Table:
-    """Return the one table that compares all runs; in a narrow terminal without the columns one misses least."""
+    """Return the one table that compares all runs; a narrow one leaves out what is missed least."""
     ratio = "first /\nlast\nlayer" if ascii_only else "first ÷\nlast\nlayer"
-    columns: dict[str, Callable[[Run], str]] = {
-        "slope\ndecades\n/layer": lambda run: f"{run.slope:+.2f}",
-        ratio: lambda run: f"{run.first_over_last:.1e}",
-        "training\nloss": lambda run: f"{run.loss:.3g}",
-        "valid.\nacc.": lambda run: f"{run.accuracy:.3f}",
-        "learn.\nrate": lambda run: f"{run.lr:g}",
-        "steps/s": lambda run: f"{run.steps_per_second:.0f}",
-    }
-    if width < NARROW:
-        del columns[ratio], columns["steps/s"]
+    columns: list[tuple[str, int, Callable[[Run], str]]] = [  # heading, least width of the terminal, cell
+        ("slope\ndecades\n/layer", 0, lambda run: f"{run.slope:+.2f}"),
+        (ratio, 70, lambda run: f"{run.first_over_last:.1e}"),
+        ("training\nloss", 48, lambda run: f"{run.loss:.3g}"),
+        ("valid.\nacc.", 0, lambda run: f"{run.accuracy:.3f}"),
+        ("learn.\nrate", 48, lambda run: f"{run.lr:g}"),
+        ("steps/s", 70, lambda run: f"{run.steps_per_second:.0f}"),
+    ]
+    columns = [column for column in columns if column[1] <= width]
     made = _bare_table(ascii_only)
-    made.add_column("network", overflow="fold")
-    for heading in columns:
+    made.add_column("network", min_width=8, overflow="fold")
+    for heading, _, _ in columns:
         made.add_column(heading, justify="right", no_wrap=True, overflow="fold")
     made.add_column("verdict", no_wrap=True, overflow="fold")
     for run in runs:
         verdict = run.diagnosis.verdict
-        cells = [show(run) for show in columns.values()]
+        cells = [show(run) for _, _, show in columns]
         made.add_row(run.experiment.name, *cells, Text(verdict, style=STYLES.get(verdict, "")))
     return made
 
@@ -153,7 +148,7 @@ def information(facts: dict[str, object], *, ascii_only: bool = False) -> Table:
 
 
 def _bare_table(ascii_only: bool) -> Table:
-    return Table(box=box.ASCII2 if ascii_only else box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    return Table(box=None if ascii_only else box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
 
 
 def _plain(text: str) -> str:
