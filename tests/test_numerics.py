@@ -201,9 +201,9 @@ def test_nan_in_the_data_is_refused_with_its_position(dtype):
     trainer, x, y = poisoned(dtype)
     strict = gm.Trainer(trainer.net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1))
     for act in (lambda: strict.step(x, y), lambda: strict.fit(x, y, epochs=1, batch_size=4)):
-        with pytest.raises(ValueError, match=r"(?i)nan.*4.*2"):
+        with pytest.raises(ValueError, match=r"(?i)x\[4, 2\] is nan"):
             act()
-    with pytest.raises(ValueError, match=r"(?i)nan.*4.*2"):
+    with pytest.raises(ValueError, match=r"(?i)x\[4, 2\] is nan"):
         trainer.net.forward(x)
 
 

@@ -173,8 +173,8 @@ def test_activations(name, arguments, dtype):
     out_torch.sum().backward()
     out = net.forward(z[:, None], training=True)[:, 0]
     slope = net.backward(np.ones((len(z), 1), dtype))[:, 0]
-    # PyTorch's GELU and Mish lose up to two digits where terms cancel: absolute below 1, relative above.
-    tolerance = 2e-6 if dtype == "float32" else 1e-14
+    # PyTorch's GELU with tanh loses what cancels in 1 + tanh: hence an absolute tolerance, too.
+    tolerance = 4e-6 if dtype == "float32" else 1e-14
     np.testing.assert_allclose(out, out_torch.detach().numpy(), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(slope, z_torch.grad.numpy(), rtol=tolerance, atol=tolerance)
 

@@ -27,8 +27,8 @@ void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, In
         pass.kernels.batch_norm_backward_chunk(std::min(kRowChunk, mine.end - r), width,
                                                work.delta(number) + r * stride, stride,
                                                work.normalized(number) + r * stride, stride,
-                                               work.norm_partial(block.norm, 0) + chunk * chunk_stride,
-                                               work.norm_partial(block.norm, 1) + chunk * chunk_stride);
+                                               work.norm_partial(block.norm, 2) + chunk * chunk_stride,
+                                               work.norm_partial(block.norm, 3) + chunk * chunk_stride);
     }
     team.meet([&] { pass.stopped = pass.interrupt.requested(); });
     if (pass.stopped) return;
@@ -36,8 +36,8 @@ void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, In
     T* sum = work.norm_merged(block.norm, thread, 0);
     T* product_sum = work.norm_merged(block.norm, thread, 1);
     const T* inverse = work.norm_merged(block.norm, thread, 2);
-    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 0), chunk_stride, sum);
-    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 1), chunk_stride, product_sum);
+    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 2), chunk_stride, sum);
+    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 3), chunk_stride, product_sum);
     const T* gamma = nullptr;
     if (block.gamma != kNone) {
         gamma = pass.parameters.values(block.gamma);

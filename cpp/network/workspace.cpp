@@ -60,7 +60,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         chunks_ = (rows_ + kRowChunk - 1) / kRowChunk;
         arena_ = AlignedArray<T>(rows_ * row_size_);
         scratch_ = AlignedArray<T>(rows_ * scratch_stride_);
-        norm_partials_ = AlignedArray<T>(2 * chunks_ * norm_size_);
+        norm_partials_ = AlignedArray<T>(4 * chunks_ * norm_size_);
         row_loss_ = AlignedArray<double>(rows_);
         row_scale_ = AlignedArray<double>(rows_);
         labels_ = AlignedArray<int64_t>(rows_);
@@ -69,7 +69,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         moments_ = AlignedArray<ActivationMoments>(dense * chunks_);
     }
     if (more_rows || more_threads) {
-        norm_merged_ = AlignedArray<T>(threads_ * 4 * norm_size_);
+        norm_merged_ = AlignedArray<T>(threads_ * 3 * norm_size_);
         alive_ = AlignedArray<uint8_t>(threads_ * alive_size_);
     }
     const int wanted = collect == Collect::nothing ? 0 : collect == Collect::full ? kColumnStatistics : kSquareStatistics;

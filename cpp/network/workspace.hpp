@@ -43,13 +43,14 @@ class Workspace {
     // Room for one matrix of the rows from `first_row` on, of any width of the network.
     T* scratch(Index first_row) { return scratch_.data() + first_row * scratch_stride_; }
 
-    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width, two arrays), and each
-    // thread's own merged copy (four arrays: mean, variance, inverse deviation, and one to spare).
+    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward and
+    // two for backward, which a fast thread may reach while a slow one still merges those of forward), and each thread's
+    // own merged copy (three arrays; backward uses the first two again).
     T* norm_partial(Index norm, int which) {
-        return norm_partials_.data() + (chunks_ * 2) * norm_offsets_[norm] + which * chunks_ * padded_norm_width(norm);
+        return norm_partials_.data() + chunks_ * 4 * norm_offsets_[norm] + which * chunks_ * padded_norm_width(norm);
     }
     T* norm_merged(Index norm, int thread, int which) {
-        return norm_merged_.data() + thread * 4 * norm_size_ + 4 * norm_offsets_[norm] + which * padded_norm_width(norm);
+        return norm_merged_.data() + thread * 3 * norm_size_ + 3 * norm_offsets_[norm] + which * padded_norm_width(norm);
     }
 
     double* row_loss() { return row_loss_.data(); }

@@ -12,7 +12,10 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// erfc is the p of erfc, fitted up to erfc_is_zero, beyond which erfc rounds to zero; erf that of erf, up to 0.65.
+// In the constants below, erfc is the p of erfc, fitted up to erfc_is_zero, beyond which erfc rounds to zero; erf that of erf, up to kErfNearZero.
+template <class T>
+constexpr T kErfNearZero = T(0.65);
+
 template <class T>
 struct ErfConstants;
 
@@ -56,18 +59,25 @@ GM_INLINE Vec<T> erfc_of_positive(Vec<T> x) {
     return power * (polynomial((inside - three) * reciprocal, C::erfc) * reciprocal);
 }
 
+// erf(x) for |x| up to kErfNearZero.
+template <class T>
+GM_INLINE Vec<T> erf_near_zero(Vec<T> x) {
+    return x * polynomial(x * x, ErfConstants<T>::erf);
+}
+
 template <class T>
 GM_INLINE Vec<T> erfc(Vec<T> x) {
-    const Vec<T> positive = erfc_of_positive(abs(x));
-    return select(x < zero<T>(), broadcast<T>(2) - positive, positive);
+    const Vec<T> magnitude = abs(x);
+    const Vec<T> far = erfc_of_positive(magnitude);
+    const Vec<T> far_signed = select(x < zero<T>(), broadcast<T>(2) - far, far);
+    return select(magnitude < broadcast<T>(kErfNearZero<T>), broadcast<T>(1) - erf_near_zero(x), far_signed);
 }
 
 template <class T>
 GM_INLINE Vec<T> erf(Vec<T> x) {
     const Vec<T> magnitude = abs(x);
-    const Vec<T> near_zero = magnitude * polynomial(magnitude * magnitude, ErfConstants<T>::erf);
     const Vec<T> far = broadcast<T>(1) - erfc_of_positive(magnitude);
-    return copysign(select(magnitude < broadcast<T>(T(0.65)), near_zero, far), x);
+    return copysign(select(magnitude < broadcast<T>(kErfNearZero<T>), erf_near_zero(magnitude), far), x);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Polynomials with constant coefficients, by Horner's rule.
+// Polynomials with constant coefficients.
 #pragma once
 
 #include "simd/vector.hpp"
@@ -6,19 +6,29 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-template <ptrdiff_t index, class T, ptrdiff_t count>
-GM_INLINE Vec<T> horner_step(Vec<T> x, const T (&coefficients)[count]) {
-    if constexpr (index == count - 1) {
-        return broadcast<T>(coefficients[index]);
+// coefficients[first] + coefficients[first + step] x + coefficients[first + 2 step] x² + …
+template <ptrdiff_t first, ptrdiff_t step, class T, ptrdiff_t count>
+GM_INLINE Vec<T> horner(Vec<T> x, const T (&coefficients)[count]) {
+    const Vec<T> c = broadcast<T>(coefficients[first]);
+    if constexpr (first + step < count) {
+        return fma(horner<first + step, step>(x, coefficients), x, c);
     } else {
-        return fma(horner_step<index + 1>(x, coefficients), x, broadcast<T>(coefficients[index]));
+        return c;
     }
 }
 
-// coefficients[0] + coefficients[1] x + coefficients[2] x² + …
+// coefficients[0] + coefficients[1] x + coefficients[2] x² + …. Where it is long, the high powers, which have little
+// weight, go in two chains side by side, and only the first three, which decide the rounding, one after the other.
 template <class T, ptrdiff_t count>
 GM_INLINE Vec<T> polynomial(Vec<T> x, const T (&coefficients)[count]) {
-    return horner_step<0>(x, coefficients);
+    if constexpr (count < 9) {
+        return horner<0, 1>(x, coefficients);
+    } else {
+        const Vec<T> square = x * x;
+        Vec<T> sum = fma(x, horner<4, 2>(square, coefficients), horner<3, 2>(square, coefficients));
+        for (ptrdiff_t i = 2; i >= 0; --i) sum = fma(sum, x, broadcast<T>(coefficients[i]));
+        return sum;
+    }
 }
 
 }  // namespace

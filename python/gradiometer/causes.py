@@ -22,18 +22,22 @@ FITTING_INIT = {
     "leaky_relu": 'init="kaiming_normal"',
     "identity": 'init="orthogonal"',
     "tanh": 'init="orthogonal" or "lecun_normal"',
+    "hardtanh": 'init="orthogonal" or "lecun_normal"',
+    "selu": 'init="lecun_normal"',
 }
 SCALE_TOLERANCE = 0.1
 """σ_w this share away from neutral moves a signal by a decade in some 25 layers: more than chance does."""
 
 TWO_SIDED = ("sigmoid", "tanh", "hardtanh", "softsign")
 SATURATED, SATURATED_ONE_SIDED = 0.5, 0.9
-"""Share of flat entries that makes a layer saturated. ReLU and its kin are flat for half of all inputs by design."""
+"""Share of flat entries that makes a layer saturated. ReLU and its kin are flat for half of all inputs."""
+SATURATED_LAYERS = 0.25
+"""Share of saturated layers that explains a vanishing signal."""
 CAN_DIE = ("relu", "hardtanh", "hardswish")
 """Activations with a slope of exactly zero over a whole range."""
 
 LARGE_UPDATE = 0.05
-"""Change of the weights in one step, as a share of them. Healthy runs: 1e-4 to 2e-2; diverging ones: 0.1 and more."""
+"""Change of the weights in a step, as a share of them. Healthy: 1e-5 to 2e-2; diverging: 0.07 and more."""
 CLIPPING_ACTS = 0.5
 """A median clip coefficient below this: most steps are cut to less than half."""
 
@@ -50,8 +54,11 @@ class Facts:
     update_to_weight: float | None = None
     clipping: bool = False
     clip_coefficient: float | None = None
-    later: bool = False  # it was healthy at first
+    later: bool = False
+    """There were other steps before."""
     loss_grew: bool = False
+    silent: bool = False
+    """Not even the last layer gets a gradient."""
 
 
 def architecture(meta: Mapping[str, Any]) -> tuple[str | None, bool, float | None]:
@@ -78,27 +85,25 @@ def explain(verdict: str, facts: Facts) -> tuple[str, str]:
 
 
 def _vanishing(facts: Facts) -> tuple[str, str]:
-    neutral = _neutral(facts)
-    if facts.saturated and facts.activation in TWO_SIDED:
+    too_small = _weight_scale(facts, "small")
+    if len(facts.saturated) >= SATURATED_LAYERS * facts.layers and facts.activation in TWO_SIDED:
         cause = (
             f"saturation: in {len(facts.saturated)} of {facts.layers} layers most entries lie where "
-            f"{facts.activation} is flat (slope below 5 % of its largest){_scale(facts)}"
+            f"{facts.activation} is flat, its slope below 5 % of its largest{_scale(facts)}"
         )
-        cure = "smaller weights (" + FITTING_INIT["tanh"] + "), batch norm before each activation, or ReLU with kaiming_normal"
+        cure = (
+            "ReLU with kaiming_normal, batch norm before each activation, or smaller weights (xavier_normal)"
+        )
         if facts.later:
             cure = "a smaller learning rate, or batch norm before each activation"
     elif facts.activation == "sigmoid":
         cause = (
-            "the activation and the depth: the slope of sigmoid is never above 1/4, so every layer passes back only a "
-            f"fraction of what it gets, and {facts.layers} layers multiply their fractions{_scale(facts)}"
+            "activation and depth: the slope of sigmoid is never above 1/4, so every layer passes back only "
+            f"a fraction of what it gets, and {facts.layers} layers multiply their fractions{_scale(facts)}"
         )
-        cure = "use ReLU with kaiming_normal, or batch norm before each sigmoid"
-    elif neutral and facts.sigma_w is not None and facts.sigma_w < neutral * (1 - SCALE_TOLERANCE):
-        cause = (
-            f"weight scale: the weights are too small: σ_w is {facts.sigma_w:.3g}, and {facts.activation} needs about "
-            f"{neutral:.3g} to keep the signal's size"
-        )
-        cure = f"{_init(facts)}, or batch norm"
+        cure = "ReLU with kaiming_normal, or batch norm before each sigmoid"
+    elif too_small:
+        cause, cure = too_small, f"{_init(facts)}, or batch norm"
     else:
         cause = f"depth: each of {facts.layers} layers passes back less than it gets{_scale(facts)}"
         cure = f"{_init(facts)}, batch norm, or fewer layers"
@@ -108,63 +113,85 @@ def _vanishing(facts: Facts) -> tuple[str, str]:
 
 
 def _exploding(facts: Facts) -> tuple[str, str]:
-    neutral = _neutral(facts)
+    too_large = _weight_scale(facts, "large")
     if facts.later and _fast(facts):
         cause = f"learning rate: a step changes the weights by {facts.update_to_weight:.2g} of their size"
         cure = "a learning rate 3 to 10 times smaller, or batch norm"
     elif facts.batch_norm:
         cause = (
-            f"batch norm and the depth: dividing by the spread of a batch multiplies the signal by a little more than 1 in "
-            f"each of {facts.layers} layers"
+            "batch norm and depth: dividing by the spread of a batch multiplies the signal by a little more "
+            f"than 1 in each of {facts.layers} layers"
         )
         cure = "fewer layers, less dropout or a larger batch"
-    elif neutral and facts.sigma_w is not None and facts.sigma_w > neutral * (1 + SCALE_TOLERANCE):
-        cause = (
-            f"weight scale: the weights are too large: σ_w is {facts.sigma_w:.3g}, and {facts.activation} needs about "
-            f"{neutral:.3g} to keep the signal's size"
-        )
-        cure = f"{_init(facts)}, or batch norm"
+    elif too_large:
+        cause, cure = too_large, f"{_init(facts)}, or batch norm"
     else:
         cause = f"depth: each of {facts.layers} layers passes back more than it gets{_scale(facts)}"
         cure = f"smaller weights ({_init(facts)}), batch norm, or fewer layers"
-    if _clipped(facts):
+    if facts.clip_coefficient is not None and facts.clip_coefficient < CLIPPING_ACTS:
         cause += (
-            f"; clipping (median coefficient {facts.clip_coefficient:.1e}) holds the size of the steps in check, but not "
-            "the slope: the layers near the input still get almost all of each step"
+            f"; clipping (median coefficient {facts.clip_coefficient:.1e}) holds the size of the steps in "
+            "check, but not the slope from layer to layer"
         )
     return cause, cure
 
 
 def _dead(facts: Facts) -> tuple[str, str]:
+    if facts.silent:
+        return (
+            "the loss sends nothing back: it does not depend on the outputs, or the outputs are extreme",
+            "a look at the loss and the labels, and smaller outputs (a smaller learning rate)",
+        )
+    too_small = _weight_scale(facts, "small")
     cause = "its units are flat for every row of the batch, so that nothing travels back through them"
-    if _fast(facts):
-        cause = f"learning rate: steps of {facts.update_to_weight:.2g} of the weights pushed units too far; {cause}"
-    cure = "LeakyReLU, a smaller learning rate, batch norm before each activation, or kaiming_normal with biases at zero"
-    return cause, cure
+    if too_small:
+        cause = f"{too_small}; the activations shrink to zero"
+    elif _fast(facts):
+        cause = f"learning rate: steps of {facts.update_to_weight:.2g} of the weights; {cause}"
+    return cause, "LeakyReLU, kaiming_normal with biases at zero, batch norm, or a smaller learning rate"
 
 
 def _nonfinite(facts: Facts) -> tuple[str, str]:
-    neutral = _neutral(facts)
-    if neutral and facts.sigma_w and not facts.batch_norm and facts.sigma_w > neutral * (1 + SCALE_TOLERANCE):
-        return _exploding(facts)[0], f"{_init(facts)}, or batch norm; then a smaller learning rate and ClipNorm(1.0)"
+    too_large = _weight_scale(facts, "large")
+    smaller = "a learning rate 10 times smaller, or ClipNorm(1.0)"
+    if too_large:
+        return too_large, f"{_init(facts)}, or batch norm; after that, {smaller}"
     if _fast(facts):
-        cause = f"learning rate: the steps before changed the weights by {facts.update_to_weight:.2g} of their size"
-    elif facts.loss_grew:
-        cause = "learning rate: the loss had grown before, so the steps were too large"
-    elif not facts.later:
-        cause = "it was there from the first recorded step on: the data, the weights or the loss are not finite, or overflow"
-        return cause, "look for NaN, infinities and huge values in the data and the initial weights"
-    else:
-        cause = "not seen in what was recorded before: it came from one step to the next"
-    return cause, "a learning rate 10 times smaller, clipping (ClipNorm(1.0)), and a look at the data of that batch"
+        share = f"{facts.update_to_weight:.2g}"
+        return f"learning rate: the steps before changed the weights by {share} of their size", smaller
+    if facts.loss_grew:
+        return "learning rate: the loss had grown before, so the steps were too large", smaller
+    if not facts.later:
+        cause = (
+            "it was there from the start, so the data or the initial weights are not finite or far too large"
+        )
+        return (
+            cause,
+            "a look for NaN, infinities and huge values in the data; divide the data by its deviation",
+        )
+    cause = "nothing recorded before it was unusual, so it came with one step"
+    return cause, f"a look at the data of that step; {smaller}"
 
 
-def _neutral(facts: Facts) -> float | None:
-    return None if facts.batch_norm or facts.activation is None else NEUTRAL_SIGMA_W.get(facts.activation)
+def _weight_scale(facts: Facts, size: str) -> str | None:
+    """Return the sentence that the weights are too "small" or too "large"; None if they are not known to be.
+
+    Batch norm takes the scale of the weights out of the signal.
+    """
+    neutral = None if facts.batch_norm else NEUTRAL_SIGMA_W.get(facts.activation or "")
+    if neutral is None or facts.sigma_w is None:
+        return None
+    off = facts.sigma_w / neutral - 1
+    if (off if size == "large" else -off) <= SCALE_TOLERANCE:
+        return None
+    return (
+        f"weight scale: the weights are too {size}: σ_w is {facts.sigma_w:.3g}, and {facts.activation} needs "
+        f"about {neutral:.3g} to keep the signal's size"
+    )
 
 
 def _init(facts: Facts) -> str:
-    return FITTING_INIT.get(facts.activation or "", 'an initialisation that fits the activation (init=None)')
+    return FITTING_INIT.get(facts.activation or "", "an initialisation that fits the activation (init=None)")
 
 
 def _scale(facts: Facts) -> str:
@@ -173,7 +200,3 @@ def _scale(facts: Facts) -> str:
 
 def _fast(facts: Facts) -> bool:
     return facts.update_to_weight is not None and facts.update_to_weight > LARGE_UPDATE
-
-
-def _clipped(facts: Facts) -> bool:
-    return facts.clip_coefficient is not None and facts.clip_coefficient < CLIPPING_ACTS

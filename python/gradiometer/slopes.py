@@ -1,4 +1,4 @@
-"""How a recorded signal changes from layer to layer, and which steps of a run are sick: the measuring half of a diagnosis.
+"""How a recorded signal changes from layer to layer, and which steps of a run are sick.
 
 Nothing here depends on the scale of a recording: only ratios between layers of the same step are used.
 """
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Kinds = NDArray[np.int8]
+Rows = NDArray[np.intp]
 
 SICK_DECADES = 2.3
-"""A signal that changes by more than this between output and input (a factor of 200) is vanishing or exploding.
+"""A signal that changes by more than this from output to input (a factor of 200) is vanishing or exploding.
 
-Depth times slope counts, not the slope: 4 layers bear 0.5 decades each, 30 layers do not bear 0.1. The limit lies
-between what is harmless, 20 layers of ReLU with batch norm, 1.7 decades at the start, and what is not, 30 layers of
-±0.1 decades, 2.9 from the first to the last. While digits were learnt in some hundred steps, networks of 1 to 50 layers
-that learnt well stayed below 1.7 in 95 % of their steps (median up to 1.4); the sick ones stood between 3 and 13.
+Depth times slope counts, not the slope: 4 layers bear 0.5 decades each, 30 layers do not bear 0.1. The
+limit lies between what is harmless, 20 layers of ReLU with batch norm, 1.7 decades at the start, and what
+is not, 30 layers of ±0.1 decades, 2.9 from the first to the last. While digits were learnt in some hundred
+steps, networks of 1 to 50 layers that learnt well stayed below 1.7 in 95 % of their steps, with medians up
+to 1.4; the medians of sick ones lay between 3 and 13.
 """
 
 MOST_ROWS = 500
@@ -29,17 +31,17 @@ TAIL_SHARE, TAIL_ROWS = 0.25, 10
 """The end of a run: its last quarter, but not fewer steps than ten."""
 
 ONSET_SHARE = 0.05
-"""A state has begun when it fills most of a window of this share of the steps: a single step is no beginning."""
+"""A state has begun when it fills most of a window of this share of the steps: one step is no beginning."""
 
 HEALTHY, VANISHING, EXPLODING, DEAD = 0, -1, 1, 2
 
 
 def theil_sen(log_signal: Floats) -> Floats:
-    """Return the slope of each row in decades per layer toward the input: the median over all pairs of layers.
+    """Return the slope of each row in decades per layer toward the input: the median over pairs of layers.
 
-    Up to 29 % of the layers may be anything without moving it much, so the output layer, which has another width and
-    another job, needs no exception. Layers that are NaN (a signal of exactly zero has no logarithm) are left out;
-    NaN where fewer than two are left.
+    Up to 29 % of the layers may be anything without moving it much, so the output layer, which has another
+    width and another job, needs no exception. Layers that are NaN (a signal of exactly zero has no
+    logarithm) are left out; NaN where fewer than two are left.
     """
     rows, layers = log_signal.shape
     nearer, farther = np.triu_indices(layers, 1)
@@ -68,7 +70,7 @@ class Signal:
 
     @classmethod
     def of(cls, field: str, values: Floats) -> Signal:
-        """Measure it: from the slope, or from the two ends where one layer in the middle makes all the difference."""
+        """Measure it: by the slope, or by the two ends, where one layer makes all the difference."""
         logs = logarithm(values)
         slope = theil_sen(logs)
         along = slope * (values.shape[1] - 1)
@@ -79,16 +81,18 @@ class Signal:
     def kinds(self, dead_fraction: Floats | None, can_die: bool) -> Kinds:
         """Return the state of every row.
 
-        A layer whose signal is exactly zero, while that of a later one is not, is dead if its units are known to be
-        (dead_fraction), or if no decay leads down to the zero; after a decay, zero is the underflow of what vanished.
+        A layer whose signal is exactly zero, while that of a later one is not, is dead if its units are
+        known to be (dead_fraction), or if no decay leads down to the zero and its activation can die; after
+        a decay, zero is the underflow of what vanished.
         """
         decades = np.nan_to_num(self.decades)
         kinds = np.zeros(len(self.values), np.int8)
         kinds[decades > SICK_DECADES] = EXPLODING
         kinds[decades < -SICK_DECADES] = VANISHING
         zero = self.values == 0
-        known = np.zeros(len(zero), bool) if dead_fraction is None else ((dead_fraction >= 1) & zero).any(axis=1)
-        dies = known | ((kinds != VANISHING) & can_die)
+        dies = (kinds != VANISHING) & can_die
+        if dead_fraction is not None:
+            dies |= ((dead_fraction >= 1) & zero).any(axis=1)
         kinds[zero.any(axis=1)] = VANISHING
         kinds[zero.any(axis=1) & dies] = DEAD
         kinds[zero.all(axis=1)] = DEAD
@@ -101,41 +105,50 @@ def logarithm(values: Floats) -> Floats:
 
 
 def _between_ends(logs: Floats) -> Floats:
-    """Return the median of the layers of the first third minus that of the last third; NaN with a zero among them."""
+    """Return the median of the first third of the layers minus that of the last; NaN with a zero in them."""
     third = max(1, logs.shape[1] // 3)
     return np.asarray(np.median(logs[:, :third], axis=1) - np.median(logs[:, -third:], axis=1))
 
 
-def evenly_spaced(count: int) -> NDArray[np.intp]:
+def evenly_spaced(count: int) -> Rows:
     """Return at most MOST_ROWS indices of ``count`` rows."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).round().astype(np.intp))
 
 
-def verdict_of(kinds: Kinds) -> tuple[int, NDArray[np.intp]]:
+def verdict_of(kinds: Kinds) -> tuple[int, Rows]:
     """Judge a run by the states of its steps; return its kind and the rows in which it holds, in order.
 
-    A run is sick if most of its steps are, or most of its end: so neither a few wild steps nor a bad start that training
-    heals make it sick, and a break late in the run does. It has the kind that most of the sick steps have, of all or of
-    the end. But a network that exploded until it died is exploding: that is the illness to cure.
+    A run is sick if most of its steps are, or most of its end: so neither a few wild steps nor a bad start
+    that training heals make it sick, and a break late in the run does. It has the kind that most of the
+    sick steps have, of all or of the end. But a network that exploded until it died is exploding: that is
+    what to cure.
     """
     tail = kinds[-max(int(len(kinds) * TAIL_SHARE), TAIL_ROWS) :]
-    for part in (kinds, tail):
-        if np.mean(part != HEALTHY) > 0.5:
-            sick = part[part != HEALTHY]
-            kind = max((VANISHING, EXPLODING, DEAD), key=lambda state: int(np.sum(sick == state)))
-            break
-    else:
-        return HEALTHY, np.flatnonzero(kinds == HEALTHY)
-    if kind == DEAD:
-        before = kinds[: _onset(kinds, DEAD)][-TAIL_ROWS:]
-        if len(before) and np.mean(before == EXPLODING) > 0.5:
-            kind = EXPLODING
+    sick = next((part[part != HEALTHY] for part in (kinds, tail) if _mostly(part != HEALTHY)), kinds[:0])
+    kind = HEALTHY
+    if len(sick):
+        kind = max((VANISHING, EXPLODING, DEAD), key=lambda state: int(np.sum(sick == state)))
+    if kind == DEAD and _mostly(kinds[: _onset(kinds, DEAD)][-TAIL_ROWS:] == EXPLODING):
+        kind = EXPLODING
     rows = np.flatnonzero(kinds == kind)
     return kind, rows[rows >= _onset(kinds, kind)]
 
 
+def _mostly(yes: NDArray[np.bool_]) -> bool:
+    return bool(2 * np.sum(yes) > len(yes))
+
+
 def _onset(kinds: Kinds, kind: int) -> int:
     """Return the first row of the kind after which most rows of a window are of it."""
-    window = max(1, round(len(kinds) * ONSET_SHARE))
-    rows = np.flatnonzero(kinds == kind)
-    return next((int(row) for row in rows if np.mean(kinds[row : row + window] == kind) > 0.5), int(rows[0]))
+    window = _window(kinds)
+    rows = [int(row) for row in np.flatnonzero(kinds == kind)]
+    return next((row for row in rows if _mostly(kinds[row : row + window] == kind)), rows[0] if rows else 0)
+
+
+def lasting(kinds: Kinds, row: int) -> bool:
+    """Tell whether so many rows follow that what they are is more than chance."""
+    return len(kinds) - row >= _window(kinds)
+
+
+def _window(kinds: Kinds) -> int:
+    return max(1, round(len(kinds) * ONSET_SHARE))

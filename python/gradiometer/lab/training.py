@@ -28,9 +28,9 @@ OPTIMIZERS: dict[str, Callable[[Schedule], Optimizer]] = {
 ADAPTIVE = ("adam", "adamw", "rmsprop")
 """They divide a gradient by its own size, so their learning rates are smaller."""
 
-PILOT_EPOCHS = 6
+PILOT_EPOCHS = 10
 PILOT_ROWS = 4096
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 LAST_RESORT = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 """Tried where every one of RATES diverges."""
 

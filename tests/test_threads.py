@@ -1,0 +1,53 @@
+"""Threads never change a bit: many steps, so that a missing meeting shows, and more than processors."""
+
+import gradiometer as gm
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("restore_threads")
+
+NORMED = [
+    gm.Dense(67), gm.BatchNorm(), gm.Tanh(), gm.Dropout(0.3),
+    gm.Dense(64), gm.ReLU(), gm.BatchNorm(affine=False), gm.Dense(9),
+]  # fmt: skip
+PLAIN = [gm.Dense(120), gm.GELU(), gm.Dropout(0.2), gm.Dense(75), gm.Sigmoid(), gm.Dense(9)]
+NORM_LAST = [gm.BatchNorm(), gm.Dense(80), gm.SiLU(), gm.Dense(9), gm.BatchNorm()]
+
+
+def train(layers, threads, dtype, steps=60):
+    """Weights, gradients of the last step and recorded fields after some steps."""
+    gm.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    net = gm.Network(37, layers, dtype=dtype, seed=1)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.Adam(), clip=gm.ClipNorm(0.5), record="full", seed=2)
+    x, y = rng.normal(size=(2, 301, 37)).astype(dtype), rng.normal(size=(2, 301, 9)).astype(dtype)
+    for step in range(steps):
+        trainer.step(x[step % 2], y[step % 2])
+    recording = trainer.recording
+    fields = {"delta_norm": recording.delta_norm, "activation_std": recording.activation_std}
+    return net.state_dict() | fields | {f"gradient {k}": g for k, g in net.gradients().items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layers", [NORMED, PLAIN, NORM_LAST], ids=["normed", "plain", "norm last"])
+def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
+    expected = train(layers, 1, dtype)
+    for threads in (2, 3, 5, 2):
+        found = train(layers, threads, dtype)
+        for key, value in expected.items():
+            assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
+
+
+@pytest.mark.parametrize(("forward", "backward"), [(1, 2), (2, 1), (2, 3)])
+def test_the_number_of_threads_may_change_between_forward_and_backward(forward, backward):
+    rng = np.random.default_rng(3)
+    x, dy = rng.normal(size=(301, 37)), rng.normal(size=(301, 9))
+    results = []
+    for first, second in [(1, 1), (forward, backward)]:
+        net = gm.Network(37, NORMED, dtype="float64", seed=1)
+        gm.set_num_threads(first)
+        net.forward(x, training=True)
+        gm.set_num_threads(second)
+        results.append({"dx": net.backward(dy)} | net.gradients())
+    for key, value in results[0].items():
+        assert np.array_equal(value, results[1][key]), key
