@@ -48,7 +48,7 @@ class Diagnosis:
     since_step: int
     """First recorded step from which the verdict holds."""
     layer: str | None
-    """Where it breaks: the layer nearest to the output that is off by a factor of 200, dead, or not finite."""
+    """Where it breaks: the layer nearest to the output that is off by a factor of 200, dead or not finite."""
     dead_layers: tuple[str, ...]
     """Layers with 90 % of dead units or more (``record="full"``), or the one that stops the signal."""
     saturated_layers: tuple[str, ...]
