@@ -16,10 +16,10 @@ void register_trainers(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "The C++ core of gradiometer. Private: the public names are those of the package.";
+    gradiometer::register_layers(m);
     gradiometer::register_machine(m);
     gradiometer::register_random(m);
     gradiometer::register_recorder(m);
-    gradiometer::register_layers(m);
     gradiometer::register_networks(m);
     gradiometer::register_trainers(m);
 }

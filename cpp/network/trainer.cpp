@@ -79,7 +79,8 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
         // An epoch that was broken off is not taken up again: the next one has an order of its own.
         const int64_t number = epochs_++;
-        if (shuffle) permutation(spec_.seed, static_cast<uint64_t>(number), training.count, order.data());
+        if (shuffle)
+            draw_permutation({spec_.seed, static_cast<uint32_t>(number), Purpose::shuffle}, training.count, order.data());
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
             const Batch<T> batch{training, shuffle ? order.data() + begin : nullptr, begin, ends[i] - begin};

@@ -7,13 +7,10 @@
 
 from gradiometer import init
 from gradiometer._core import NonFiniteError, __version__
-from gradiometer.layers import (
+from gradiometer.activations import (
     ELU,
     GELU,
     SELU,
-    BatchNorm,
-    Dense,
-    Dropout,
     Hardswish,
     Hardtanh,
     Identity,
@@ -26,6 +23,7 @@ from gradiometer.layers import (
     Softsign,
     Tanh,
 )
+from gradiometer.layers import BatchNorm, Dense, Dropout
 from gradiometer.machine import get_num_threads, info, set_num_threads
 from gradiometer.network import Network, mlp
 from gradiometer.optim import SGD, Adam, AdamW, ClipNorm, ClipValue, RMSprop

@@ -1,7 +1,346 @@
+"""How the weights of a dense layer start.
+
+Every function here returns an immutable `Initializer` for ``Dense(init=…)``, which takes its name as well:
+``Dense(64, init="xavier_normal")``. `fan_in` and `fan_out` below are the columns and the rows of a weight of shape
+(out_features, in_features). Numbers are drawn in float64 from a counter-based generator, keyed by the network's seed and
+the layer's place, and then rounded: a seed gives the same weights on every machine, in float32 up to rounding those of
+float64. Biases start at zero, but for `torch_default`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
 import numpy as np
-InitSpec = object
-def resolve(spec, shape, *, activation, seed, layer):
-    rng = np.random.default_rng([seed, layer])
-    if isinstance(spec, np.ndarray): return spec, np.zeros(shape[0])
-    s = {"xavier_normal": (2/(shape[0]+shape[1]))**.5}.get(spec, (2/shape[1])**.5)
-    return rng.normal(size=shape)*s, np.zeros(shape[0])
+from numpy.typing import NDArray
+
+from gradiometer import _core
+from gradiometer._checks import check_number
+from gradiometer.gaussian import activation_moments
+from gradiometer.activations import Activation, Identity, LeakyReLU, ReLU, SELU, Sigmoid, Tanh, activation_from_name
+
+__all__ = [
+    "Initializer",
+    "constant",
+    "gain",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "normal",
+    "orthogonal",
+    "torch_default",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+Shape: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an initializer draws: the seed and the number of the layer, and the gain that fits what follows it."""
+
+    seed: int
+    layer: int
+    gain: float
+
+
+class Initializer:
+    """Base class of all initializers."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        """Return the weight, of this shape (out_features, in_features)."""
+        raise NotImplementedError
+
+    def _bias(self, shape: Shape, place: Place) -> NDArray[np.float64]:  # noqa: ARG002
+        """Return the bias, (out_features,), of a layer whose weight has this shape."""
+        return np.zeros(shape[0])
+
+
+InitSpec: TypeAlias = "str | Initializer | NDArray[Any] | None"
+
+
+def _uniform(shape: Shape, place: Place, low: float, high: float) -> NDArray[np.float64]:
+    units = _core.draw_uniform(place.seed, place.layer, _core.Purpose.weight, shape[0] * shape[1])
+    return low + (high - low) * units.reshape(shape)
+
+
+def _normal(shape: Shape, place: Place, std: float, mean: float = 0.0) -> NDArray[np.float64]:
+    draws = _core.draw_normal(place.seed, place.layer, _core.Purpose.weight, shape[0] * shape[1])
+    return mean + std * draws.reshape(shape)
+
+
+@dataclass(frozen=True)
+class uniform(Initializer):
+    """Uniform between `a` and `b`, as `torch.nn.init.uniform_`."""
+
+    a: float = 0.0
+    b: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "a", check_number("a", self.a))
+        object.__setattr__(self, "b", check_number("b", self.b))
+        if self.a > self.b:
+            raise ValueError(f"a must not be above b, but they are {self.a} and {self.b}")
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return _uniform(shape, place, self.a, self.b)
+
+
+@dataclass(frozen=True)
+class normal(Initializer):
+    """Normal with this mean and standard deviation, as `torch.nn.init.normal_`."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", check_number("mean", self.mean))
+        object.__setattr__(self, "std", check_number("std", self.std, minimum=0.0))
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return _normal(shape, place, self.std, self.mean)
+
+
+@dataclass(frozen=True)
+class constant(Initializer):
+    """Every weight the same."""
+
+    val: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "val", check_number("val", self.val))
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:  # noqa: ARG002
+        return np.full(shape, self.val)
+
+
+@dataclass(frozen=True)
+class zeros(Initializer):
+    """Every weight zero."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:  # noqa: ARG002
+        return np.zeros(shape)
+
+
+@dataclass(frozen=True)
+class _Scaled(Initializer):
+    """Base of those that take a gain: a number, or an activation whose gain it is; by name too."""
+
+    gain: float | None = None
+
+    def __post_init__(self) -> None:
+        value: Any = self.gain
+        if isinstance(value, (str, Activation)):
+            value = gain(value)
+        if value is not None:
+            object.__setattr__(self, "gain", check_number("gain", value, minimum=0.0))
+
+
+class _Xavier(_Scaled):
+    def _std(self, shape: Shape) -> float:
+        return (1.0 if self.gain is None else self.gain) * math.sqrt(2.0 / (shape[0] + shape[1]))
+
+
+@dataclass(frozen=True)
+class xavier_normal(_Xavier):
+    """Normal with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, eq. 12)."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return _normal(shape, place, self._std(shape))
+
+
+@dataclass(frozen=True)
+class xavier_uniform(_Xavier):
+    """Uniform with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, eq. 16)."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        bound = math.sqrt(3.0) * self._std(shape)
+        return _uniform(shape, place, -bound, bound)
+
+
+@dataclass(frozen=True)
+class _Kaiming(_Scaled):
+    mode: str = "fan_in"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode not in ("fan_in", "fan_out"):
+            raise ValueError(f'mode must be "fan_in" or "fan_out", not {self.mode!r}')
+
+    def _std(self, shape: Shape, place: Place) -> float:
+        fan = shape[1] if self.mode == "fan_in" else shape[0]
+        return (place.gain if self.gain is None else self.gain) / math.sqrt(fan)
+
+
+@dataclass(frozen=True)
+class kaiming_normal(_Kaiming):
+    """Normal with variance ``gain² / fan`` (He et al. 2015, eq. 10); unless given, the gain of the activation that follows."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return _normal(shape, place, self._std(shape, place))
+
+
+@dataclass(frozen=True)
+class kaiming_uniform(_Kaiming):
+    """Uniform with variance ``gain² / fan`` (He et al. 2015); unless given, the gain of the activation that follows."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        bound = math.sqrt(3.0) * self._std(shape, place)
+        return _uniform(shape, place, -bound, bound)
+
+
+@dataclass(frozen=True)
+class lecun_normal(Initializer):
+    """Normal with variance ``1 / fan_in`` (LeCun et al. 1998, eq. 16), which SELU is made for (Klambauer et al. 2017)."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return _normal(shape, place, 1.0 / math.sqrt(shape[1]))
+
+
+@dataclass(frozen=True)
+class orthogonal(_Scaled):
+    """`gain` (1 unless given) times a random matrix with orthonormal rows or columns (Saxe et al. 2014)."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        return (1.0 if self.gain is None else self.gain) * _core.draw_orthogonal(place.seed, place.layer, *shape)
+
+
+@dataclass(frozen=True)
+class torch_default(Initializer):
+    """Weight and bias uniform between ``±1 / √fan_in``, as `torch.nn.Linear` starts."""
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        bound = 1.0 / math.sqrt(shape[1])
+        return _uniform(shape, place, -bound, bound)
+
+    def _bias(self, shape: Shape, place: Place) -> NDArray[np.float64]:
+        bound = 1.0 / math.sqrt(shape[1])
+        units = _core.draw_uniform(place.seed, place.layer, _core.Purpose.bias, shape[0])
+        return bound * (2.0 * units - 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given(Initializer):
+    """The weight itself."""
+
+    array: NDArray[Any] = field(repr=False)
+
+    def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:  # noqa: ARG002
+        if self.array.shape != shape:
+            raise ValueError(f"init has shape {self.array.shape}; it must be {shape}, (out_features, in_features)")
+        return self.array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Given) and np.array_equal(self.array, other.array)
+
+    def __hash__(self) -> int:
+        return hash((self.array.shape, self.array.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"array of shape {self.array.shape}"
+
+
+_BY_NAME: dict[str, Callable[[], Initializer]] = {
+    "uniform": uniform,
+    "normal": normal,
+    "zeros": zeros,
+    "xavier_uniform": xavier_uniform,
+    "xavier_normal": xavier_normal,
+    "kaiming_uniform": kaiming_uniform,
+    "kaiming_normal": kaiming_normal,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
+    "torch_default": torch_default,
+}
+
+
+def check_init(init: InitSpec) -> str | Initializer | None:
+    """Return what ``Dense(init=…)`` keeps: a known name, an initializer, a copy of an array as one, or None.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or an array has not two axes or holds a value that is not finite.
+    TypeError
+        If it is none of these.
+    """
+    if init is None or isinstance(init, Initializer):
+        return init
+    if isinstance(init, str):
+        if init == "constant":
+            raise ValueError('init="constant" lacks its value: use gradiometer.init.constant(val)')
+        if init not in _BY_NAME:
+            raise ValueError(f"there is no initialisation {init!r}; known: {', '.join(_BY_NAME)}")
+        return init
+    if isinstance(init, type) and issubclass(init, Initializer):
+        raise TypeError(f"init must be a name, an initializer, an array or None; call {init.__name__}(…) to get one")
+    try:
+        array = np.array(init)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"init must be a name, an initializer, an array of numbers or None, not {init!r}")
+    if array.ndim != 2:
+        raise ValueError(f"init has shape {array.shape}; it must be (out_features, in_features)")
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(f"init must be finite, but init[{row}, {column}] is {array[row, column]}")
+    array.flags.writeable = False
+    return _Given(array)
+
+
+def draw(
+    init: str | Initializer | None, shape: Shape, *, following: Activation, seed: int, layer: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight and bias of a dense layer, drawn as its `init` (of `check_init`) says, for the activation after it."""
+    chosen = init if isinstance(init, Initializer) else kaiming_normal() if init is None else _BY_NAME[init]()
+    place = Place(seed, layer, gain(following))
+    return chosen._weight(shape, place), chosen._bias(shape, place)
+
+
+def gain(activation: str | Activation) -> float:
+    """Return the factor on ``1 / √fan_in`` that keeps a signal's scale through a dense layer and this activation.
+
+    Where PyTorch has a value (`torch.nn.init.calculate_gain`), it is that: 1 for the identity and sigmoid, 5/3 for tanh,
+    √2 for ReLU, √(2 / (1 + a²)) for LeakyReLU of slope a, 3/4 for SELU. For the others it is ``1 / √E[φ(z)²]`` with a
+    standard normal z, which keeps the second moment of the activations (He et al. 2015, eq. 10, for any φ).
+
+    Parameters
+    ----------
+    activation : str or Activation
+        A layer, or its lower-case name. ``"linear"`` is the identity.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such activation.
+    """
+    layer = activation_from_name("identity" if activation == "linear" else activation)
+    return _gain(layer)
+
+
+@cache
+def _gain(activation: Activation) -> float:
+    match activation:
+        case Identity() | Sigmoid():
+            return 1.0
+        case Tanh():
+            return 5.0 / 3.0
+        case ReLU():
+            return math.sqrt(2.0)
+        case LeakyReLU(slope):
+            return math.sqrt(2.0 / (1.0 + slope * slope))
+        case SELU():
+            return 0.75
+    _, second_moment, _ = activation_moments(activation)
+    if second_moment == 0:
+        return 1.0
+    # Rounded, so that the last bits of an integral, which differ between instruction sets, stay out of the weights.
+    return float(f"{1.0 / math.sqrt(second_moment):.12g}")

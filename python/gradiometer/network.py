@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
 from gradiometer._checks import check_number, check_positive_integer, check_seed, check_type
-from gradiometer.init import InitSpec, resolve
-from gradiometer.layers import Activation, BatchNorm, Dense, Dropout, Layer, activation_from_name
+from gradiometer._layer import Layer
+from gradiometer.activations import Activation, Identity, activation_from_name
+from gradiometer.init import InitSpec, draw
+from gradiometer.layers import BatchNorm, Dense, Dropout
 
 __all__ = ["Network", "mlp"]
 
@@ -21,14 +23,14 @@ _CORE_NETWORKS: dict[str, type[_core.NetworkFloat32] | type[_core.NetworkFloat64
 }
 
 
-def _following_activation(layers: Sequence[Layer], start: int) -> Activation | None:
-    """Return the activation that the dense layer before `start` feeds, or None if there is none before the next."""
+def _following_activation(layers: Sequence[Layer], start: int) -> Activation:
+    """Return the activation that the dense layer before `start` feeds; the identity if there is none before the next."""
     for layer in layers[start:]:
         if isinstance(layer, Activation):
             return layer
         if isinstance(layer, Dense):
-            return None
-    return None
+            break
+    return Identity()
 
 
 class Network:
@@ -81,13 +83,12 @@ class Network:
             if not isinstance(layer, Dense):
                 continue
             key = f"{i}.weight"
-            weight, bias = resolve(
-                layer.init,
-                state[key].shape,
-                activation=_following_activation(self._layers, i + 1),
-                seed=self._seed,
-                layer=i,
-            )
+            rows, columns = state[key].shape
+            following = _following_activation(self._layers, i + 1)
+            try:
+                weight, bias = draw(layer.init, (rows, columns), following=following, seed=self._seed, layer=i)
+            except ValueError as error:
+                raise ValueError(f"layers[{i}]: {error}") from None
             state[key] = weight
             if layer.bias:
                 state[f"{i}.bias"] = bias
@@ -219,21 +220,13 @@ class Network:
         for i, layer in enumerate(self._layers):
             if isinstance(layer, Dense):
                 width = layer.out_features
-            text = _short_repr(layer)
-            rows.append((str(i), text, str(width), f"{sizes.get(i, 0):,}"))
+            rows.append((str(i), repr(layer), str(width), f"{sizes.get(i, 0):,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
             f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in rows
         ]
         head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
         return "\n".join([head, *lines])
-
-
-def _short_repr(layer: Layer) -> str:
-    """Return the layer's repr, without the numbers of an array that it starts from."""
-    if isinstance(layer, Dense) and isinstance(layer.init, np.ndarray):
-        return f"Dense({layer.out_features}, bias={layer.bias}, init=array of shape {layer.init.shape})"
-    return repr(layer)
 
 
 def mlp(

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from gradiometer import _core
 from gradiometer._checks import check_integer, check_positive_integer, check_seed, check_type
-from gradiometer.layers import Activation, BatchNorm, Dense, Dropout, Layer, activation_name
+from gradiometer._layer import Layer
+from gradiometer.activations import Activation, activation_name
+from gradiometer.layers import BatchNorm, Dense, Dropout
 from gradiometer.network import Network
 from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 import gradiometer as gm
-from gradiometer.layers import Layer, activation_from_name
+from gradiometer._layer import Layer
+from gradiometer.activations import activation_from_name
 
 CURE_DROPOUT = 0.02
 """Share of units dropped by the cure: every layer adds its noise, so 20 layers bear far less than two."""
