@@ -7,8 +7,9 @@ import hashlib
 import json
 import sys
 
-import gradiometer as gm
 import numpy as np
+
+import gradiometer as gm
 
 # Widths on both sides of every vector length, and every activation.
 WIDTHS = (64, 33, 17, 70, 9, 48, 31, 80, 5, 16, 23, 65, 12, 40, 19)

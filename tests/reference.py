@@ -6,6 +6,7 @@ parameters in `gradients`. Gradients are called d + the name of what they belong
 """
 
 import numpy as np
+
 from reference_activations import Activation, sigmoid, softplus
 from reference_philox import keep_mask
 

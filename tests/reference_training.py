@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+
 from reference import LOSSES, row_weights
 
 # Optimizers, as in torch.optim. `update(key, w, g, lr)` returns the new value of the parameter called key.

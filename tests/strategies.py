@@ -6,12 +6,13 @@ engine's object and that of the reference, and prints readably when a test fails
 
 from dataclasses import dataclass
 
-import gradiometer as gm
 import numpy as np
+from hypothesis import strategies as st
+
+import gradiometer as gm
 import reference
 import reference_activations
 import reference_training
-from hypothesis import strategies as st
 
 # Widths and batches where vectors, tiles and unrolled loops end.
 EDGES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80)
@@ -88,9 +89,7 @@ class Scenario:
         return gm.Network(self.in_features, layers, dtype=dtype, seed=self.seed)
 
     def engine_trainer(self, net, record="full"):
-        optimizer, clip = (
-            None if d is None else getattr(gm, d[0])(**d[1]) for d in (self.optimizer, self.clip)
-        )
+        optimizer, clip = (None if d is None else getattr(gm, d[0])(**d[1]) for d in (self.optimizer, self.clip))
         return gm.Trainer(net, loss=self.loss, optimizer=optimizer, clip=clip, record=record, seed=self.seed)
 
     def reference_trainer(self, dtype):
@@ -100,8 +99,7 @@ class Scenario:
             layers.append(getattr(home, name)(**arguments))
         net = reference.Network(self.in_features, layers, dtype)
         optimizer, clip = (
-            None if d is None else getattr(reference_training, d[0])(**d[1])
-            for d in (self.optimizer, self.clip)
+            None if d is None else getattr(reference_training, d[0])(**d[1]) for d in (self.optimizer, self.clip)
         )
         return reference_training.Trainer(net, self.loss, optimizer, clip, self.seed)
 

@@ -3,11 +3,12 @@
 The instruction set is chosen when the library is loaded; run this file under each value of GRADIOMETER_ISA.
 """
 
-import gradiometer as gm
 import numpy as np
 import pytest
-from comparison import cancellation, check, check_all, noise_of, nudged, nudged_state, on_a_kink
 from hypothesis import event, given
+
+import gradiometer as gm
+from comparison import cancellation, check, check_all, noise_of, nudged, nudged_state, on_a_kink
 from reference import row_weights
 from reference_training import activation_fields, gradient_fields, norm
 from strategies import ACTIVATIONS, CLIPS, LOSSES, OPTIMIZERS, Scenario, scenarios
@@ -172,8 +173,7 @@ def check_update(net, trainer, runs, before, gradients):
         given_gradients = {key: gradient.astype(run.net.dtype) for key, gradient in gradients.items()}
         if run.net.dtype == np.float32:  # a twin
             given_gradients = {
-                key: nudged(gradient, np.float32, rng).astype(np.float32)
-                for key, gradient in given_gradients.items()
+                key: nudged(gradient, np.float32, rng).astype(np.float32) for key, gradient in given_gradients.items()
             }
         fields.append(run.apply(given_gradients))
         changes.append({k: w.astype(np.float64) - before[k] for k, w in run.net.named("parameters").items()})

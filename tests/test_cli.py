@@ -6,17 +6,18 @@ import re
 import sys
 from types import SimpleNamespace
 
-import gradiometer as gm
 import numpy as np
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import gradiometer as gm
 from gradiometer import cli
 from gradiometer.lab import commands, terminal, training
 from gradiometer.lab.balance import balanced_scale
 from gradiometer.lab.data import digits, prepare
 from gradiometer.lab.experiments import Architecture, Experiment, experiments
 from gradiometer.lab.training import Cosine, Settings, search, train
-from rich.console import Console
-from typer.testing import CliRunner
 
 SMALL = ["--depth", "2", "--width", "8", "--epochs", "2"]
 OPTIONS = ["data", "target", "out", "depth", "width", "activation", "init", "batch-norm", "dropout", "clip"]
@@ -113,7 +114,9 @@ def test_other_formats_of_the_picture(small_file, tmp_path, suffix):
 
 def test_every_option_at_once(small_file, tmp_path):
     options = "--depth 3 --width 7 --activation tanh --init 1.5 --batch-norm --dropout 0.1 --clip 2"
-    rest = f"--optimizer adam --lr 0.01 --epochs 1 --batch-size 7 --seed 4 --out {tmp_path / 'a.svg'} --data {small_file}"
+    rest = (
+        f"--optimizer adam --lr 0.01 --epochs 1 --batch-size 7 --seed 4 --out {tmp_path / 'a.svg'} --data {small_file}"
+    )
     result = invoke("lab", *options.split(), *rest.split())
     assert result.exit_code == 0, result.output
     assert "sick (3 × 7 tanh, σ_w = 1.5, batch norm, dropout 0.1, clip 2)" in result.output
@@ -161,9 +164,7 @@ def test_refused_options(options, message):
 
 
 @pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize(
-    "option", ["--depth 0", "--width 0", "--epochs 0", "--batch-size 1", "--seed -1", "--depth x"]
-)
+@pytest.mark.parametrize("option", ["--depth 0", "--width 0", "--epochs 0", "--batch-size 1", "--seed -1", "--depth x"])
 def test_numbers_out_of_range(option):
     result = invoke("lab", *option.split())
     assert result.exit_code == 2
@@ -200,9 +201,7 @@ def test_without_the_lab_extra(package, monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    expected = (
-        f"error: the command line needs {package}, from the lab extra: pip install 'gradiometer[lab]'\n"
-    )
+    expected = f"error: the command line needs {package}, from the lab extra: pip install 'gradiometer[lab]'\n"
     assert capsys.readouterr().err == expected
 
 
@@ -342,9 +341,7 @@ def test_bars_show_what_has_no_logarithm():
     assert lines[-1] == "0  █"
 
 
-@pytest.mark.parametrize(
-    ("layers", "across", "columns"), [(21, 60, 42), (21, 30, 21), (100, 30, 30), (2, 1, 1)]
-)
+@pytest.mark.parametrize(("layers", "across", "columns"), [(21, 60, 42), (21, 30, 21), (100, 30, 30), (2, 1, 1)])
 def test_bars_fit_where_they_must(layers, across, columns):
     assert {len(line) for line in terminal.bars(np.ones(layers), -3, 3, across)} == {columns}
 

@@ -1,8 +1,9 @@
 """Numerical gradients in float64: every layer and loss against central differences."""
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 from strategies import ACTIVATIONS, LOSSES
 
 H = 1e-5  # the error of a central difference is about H² of the third derivative, plus 1e-16 / H of rounding

@@ -11,9 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 
 AVAILABLE = gm.info()["available_isas"]
 FUSED = [isa for isa in AVAILABLE if isa != "baseline"]
@@ -25,9 +26,7 @@ def process(arguments, isa=None):
     environment = {key: value for key, value in os.environ.items() if key != "GRADIOMETER_ISA"}
     if isa is not None:
         environment["GRADIOMETER_ISA"] = isa
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120)
 
 
 def run(path, isa, threads=1, record="full"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiometer.lab.data import DataError, digits, prepare
 from gradiometer.lab.files import read
 

@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -50,9 +51,7 @@ def test_a_huge_gradient_is_clipped_to_max_norm(size, per_layer, dtype):
     start, gradients = net.state_dict(), net.gradients()
     trainer.apply_gradients()
     assert trainer.recording.total_norm[0] == pytest.approx(exact_norm(gradients.values()), rel=1e-12)
-    assert trainer.recording.clip_coefficient[0] == pytest.approx(
-        2 / trainer.recording.total_norm[0], rel=0.9
-    )
+    assert trainer.recording.clip_coefficient[0] == pytest.approx(2 / trainer.recording.total_norm[0], rel=0.9)
     change = {key: value - start[key] for key, value in net.state_dict().items()}
     groups = [("0.weight", "0.bias"), ("1.weight", "1.bias")] if per_layer else [tuple(change)]
     for group in groups:
@@ -112,9 +111,7 @@ def test_subnormal_entries_are_counted_apart_from_zeros(dtype):
 
 def test_three_hundred_sigmoid_layers_in_float64_have_no_norm_of_zero():
     rng = np.random.default_rng(3)
-    net = gm.mlp(
-        16, 4, depth=300, width=16, activation="sigmoid", init="xavier_normal", dtype="float64", seed=4
-    )
+    net = gm.mlp(16, 4, depth=300, width=16, activation="sigmoid", init="xavier_normal", dtype="float64", seed=4)
     trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.1), record="full")
     for _ in range(2):
         trainer.step(rng.normal(size=(20, 16)), rng.normal(size=(20, 4)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gradiometer import plot
 from gradiometer._core import Recorder
 from gradiometer.recording import Recording
@@ -59,8 +60,7 @@ def test_exact_zeros_have_a_band_at_the_bottom():
     bottom = ax.transAxes.inverted().transform(ax.transData.transform((0, 1e-3)))[1]
     assert bottom > plot.BAND  # no value stands in the band
     assert all(
-        ax.transAxes.inverted().transform(ax.transData.transform((0, y)))[1] > plot.BAND
-        for y in ax.get_yticks()
+        ax.transAxes.inverted().transform(ax.transData.transform((0, y)))[1] > plot.BAND for y in ax.get_yticks()
     )
 
 

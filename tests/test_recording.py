@@ -7,10 +7,11 @@ import threading
 
 import numpy as np
 import pytest
-from gradiometer._core import Recorder
-from gradiometer.recording import Nonfinite, Recording, load_recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gradiometer._core import Recorder
+from gradiometer.recording import Nonfinite, Recording, load_recording
 
 PER_STEP = ["loss", "total_norm", "clip_coefficient", "lr"]
 NORMS = ["grad_norm", "delta_norm"]
@@ -60,9 +61,7 @@ def test_every_field_comes_back_over_many_chunks(mode, fields):
     columns = columns_of(fields, steps, layers)
     recorder = Recorder([str(layer) for layer in range(layers)], mode, 1)
     for start, stop in [(0, 1), (1, 700), (700, 700), (700, 3999), (3999, 4001)]:
-        recorder.extend(
-            np.arange(start, stop), {name: values[start:stop] for name, values in columns.items()}
-        )
+        recorder.extend(np.arange(start, stop), {name: values[start:stop] for name, values in columns.items()})
     recording = Recording(recorder, META)
     assert len(recording) == steps
     assert np.array_equal(recording.steps, np.arange(steps))
@@ -86,9 +85,7 @@ def test_rows_in_pieces_are_the_rows_at_once(layers, pieces, mode, seed):
     row = 0
     for piece in pieces:
         part = slice(row, row + piece)
-        recorder.extend(
-            np.arange(part.start, part.stop), {name: values[part] for name, values in columns.items()}
-        )
+        recorder.extend(np.arange(part.start, part.stop), {name: values[part] for name, values in columns.items()})
         row += piece
     for name, values in columns.items():
         np.testing.assert_array_equal(recorder.field(name), values)
@@ -146,9 +143,7 @@ def test_validation_is_a_record_array():
 @pytest.mark.parametrize(("mode", "name"), [("norms", "saturation"), (None, "saturation"), (None, "loss")])
 def test_a_field_that_was_not_recorded_says_how_to_record_it(mode, name):
     recording = make_recording(mode=mode)
-    with pytest.raises(
-        AttributeError, match=f"{name} was not recorded: .*record=.*use Trainer.*record="
-    ) as caught:
+    with pytest.raises(AttributeError, match=f"{name} was not recorded: .*record=.*use Trainer.*record=") as caught:
         getattr(recording, name)
     assert ('record="norms"' if mode else "record=None") in str(caught.value)
     assert not hasattr(recording, name)
@@ -322,7 +317,5 @@ def test_dataset_has_the_dimensions_and_what_was_trained():
 @pytest.mark.parametrize(("method", "package"), [("to_dataframe", "pandas"), ("to_xarray", "xarray")])
 def test_a_table_without_its_package_says_what_to_install(method, package, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
-    with pytest.raises(
-        ImportError, match=f"{package} from the lab extra: pip install 'gradiometer\\[lab\\]'"
-    ):
+    with pytest.raises(ImportError, match=f"{package} from the lab extra: pip install 'gradiometer\\[lab\\]'"):
         getattr(make_recording(), method)()

@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gradiometer import recording_file
 from gradiometer._core import Recorder
 from gradiometer.recording import Recording, load_recording
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def make_recording(steps=5):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import reference
 import reference_activations as activations
 import reference_training as training
@@ -145,9 +146,7 @@ def test_training_is_that_of_torch(loss, weighted, optimizer_number, clip_number
     net = small_net()
     model = torch_twin(torch, net)
     stepper = getattr(torch.optim, optimizer)(model.parameters(), **arguments)
-    trainer = training.Trainer(
-        net, loss, getattr(training, optimizer)(**arguments), clip and training.ClipNorm(*clip)
-    )
+    trainer = training.Trainer(net, loss, getattr(training, optimizer)(**arguments), clip and training.ClipNorm(*clip))
     x, weights = rng.normal(size=(13, 6)), rng.uniform(0, 2, 13) if weighted else None
     y = rng.integers(0, 4, 13) if loss == "cross_entropy" else rng.uniform(0, 1, (13, 4))
     for _ in range(4):

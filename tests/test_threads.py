@@ -1,8 +1,9 @@
 """Threads never change a bit: many steps, so that a missing meeting shows, and more than processors."""
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 
 pytestmark = pytest.mark.usefixtures("restore_threads")
 

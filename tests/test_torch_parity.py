@@ -4,9 +4,10 @@ In float64 the whole trajectory of 50 steps is held. In float32 trajectories of 
 with one thread from PyTorch with two), so each step starts from the same weights.
 """
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 from strategies import ACTIVATIONS, LOSSES
 
 torch = pytest.importorskip("torch")
@@ -21,7 +22,7 @@ OPTIMIZERS = {
     "AdamW": ("AdamW", {"lr": 2e-3}),
     "RMSprop": ("RMSprop", {"lr": 1e-3, "momentum": 0.5}),
 }
-MAX_NORM = 0.7
+MAX_NORM = 0.4
 AT_A_KINK = 4e-6  # float32: a ReLU input this small may have either sign
 
 
@@ -118,7 +119,7 @@ def test_float64_trajectory(name):
         assert norms[0] == pytest.approx(norms[1], rel=1e-8)
         clipped += norms[0] > MAX_NORM
         pair.check_weights(1e-8, step)
-    assert clipped > STEPS / 4, "the limit should be below many of the norms"
+    assert clipped > STEPS / 5, "the limit should be below many of the norms"
     x = torch.randn(9, INPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     pair.model.eval()
     assert relative(pair.net.forward(x.numpy()), pair.model(x)) < 1e-8
@@ -184,9 +185,7 @@ def loss_of_torch(loss, out, y, weights):
     rows = {
         "cross_entropy": lambda: functional.cross_entropy(out, y, reduction="none"),
         "mse": lambda: functional.mse_loss(out, y, reduction="none").mean(dim=1),
-        "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(out, y, reduction="none").mean(
-            dim=1
-        ),
+        "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(out, y, reduction="none").mean(dim=1),
     }[loss]()
     return rows.mean() if weights is None else (rows * weights).sum() / weights.sum()
 
@@ -204,9 +203,7 @@ def test_losses(loss, size, weighted, dtype):
     net = gm.Network(21, [gm.Dense(21, init=np.eye(21))], dtype=dtype)
     found = gm.Trainer(net, loss=loss, optimizer=gm.SGD(lr=0.0)).step(out, y, weights)
     out_torch = torch.tensor(out, requires_grad=True)
-    expected = loss_of_torch(
-        loss, out_torch, torch.tensor(y), None if weights is None else torch.tensor(weights)
-    )
+    expected = loss_of_torch(loss, out_torch, torch.tensor(y), None if weights is None else torch.tensor(weights))
     expected.backward()
     tolerance = 3e-6 if dtype == "float32" else 1e-13
     assert found == pytest.approx(expected.item(), rel=tolerance)

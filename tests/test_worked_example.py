@@ -9,9 +9,10 @@ equal by
 2. With w2 = 0.1 they print dL/dw1 = 10; it is 0.1 · 10 = 1. The gradient shrinks tenfold on its way back.
 """
 
-import gradiometer as gm
 import numpy as np
 import pytest
+
+import gradiometer as gm
 
 
 def gradients(w1, w2, x=1.0, g=10.0, dtype="float64"):

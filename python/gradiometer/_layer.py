@@ -6,7 +6,7 @@ __all__ = ["Layer"]
 
 
 class Layer:
-    """Base class of all layers: immutable descriptions, which hold no weights, so that one may stand in a list many times."""
+    """Base class of all layers: immutable descriptions without weights, so that one may stand in a list many times."""
 
     def _spec(self) -> _core.LayerSpec:
         raise NotImplementedError

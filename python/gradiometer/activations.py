@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Activation(Layer):
-    """Base class of the elementwise activations. Definitions are those of the classes of `torch.nn` of the same name."""
+    """Base class of the elementwise activations, which are defined as the classes of `torch.nn` of the same name."""
 
     def _parameters(self) -> tuple[float, float]:
         return (0.0, 0.0)
@@ -83,7 +83,7 @@ class SELU(Activation):
 
 @dataclass(frozen=True)
 class GELU(Activation):
-    """``x Φ(x)``, Φ the normal distribution (Hendrycks and Gimpel 2016); ``approximate="tanh"`` for their formula by tanh."""
+    """``x Φ(x)``, Φ the normal distribution (Hendrycks and Gimpel 2016), or by tanh with ``approximate="tanh"``."""
 
     approximate: str = "none"
 
@@ -205,4 +205,3 @@ def activation_from_name(activation: str | Activation) -> Activation:
     if activation not in _ACTIVATIONS:
         raise ValueError(f"there is no activation {activation!r}; known: {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[activation]()
-

@@ -91,9 +91,7 @@ def _vanishing(facts: Facts) -> tuple[str, str]:
             f"saturation: in {len(facts.saturated)} of {facts.layers} layers most entries lie where "
             f"{facts.activation} is flat, its slope below 5 % of its largest{_scale(facts)}"
         )
-        cure = (
-            "ReLU with kaiming_normal, batch norm before each activation, or smaller weights (xavier_normal)"
-        )
+        cure = "ReLU with kaiming_normal, batch norm before each activation, or smaller weights (xavier_normal)"
         if facts.later:
             cure = "a smaller learning rate, or batch norm before each activation"
     elif facts.activation == "sigmoid":
@@ -162,9 +160,7 @@ def _nonfinite(facts: Facts) -> tuple[str, str]:
     if facts.loss_grew:
         return "learning rate: the loss had grown before, so the steps were too large", smaller
     if not facts.later:
-        cause = (
-            "it was there from the start, so the data or the initial weights are not finite or far too large"
-        )
+        cause = "it was there from the start, so the data or the initial weights are not finite or far too large"
         return (
             cause,
             "a look for NaN, infinities and huge values in the data; divide the data by its deviation",

@@ -12,9 +12,7 @@ def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # where there is no ÷ or σ, a question mark is better than an error
+            stream.reconfigure(errors="replace")  # where there is no ÷ or σ, a question mark is better than an error
     try:
         from gradiometer.lab.commands import app
 

@@ -88,10 +88,9 @@ def diagnose(recording: Recording) -> Diagnosis:
     ValueError
         If there are no steps yet, or no layers.
     """
-    if not len(recording.steps):
-        raise ValueError("a recording needs at least one step for a diagnosis, and this one has none")
-    if not recording.layer_names:
-        raise ValueError("a recording needs at least one layer for a diagnosis, and this one has none")
+    for axis, count in zip(("step", "layer"), recording.grad_norm.shape, strict=True):
+        if not count:
+            raise ValueError(f"a recording needs at least one {axis} for a diagnosis, and this one has none")
     evidence = Evidence(recording)
     kinds = evidence.kinds()
     kind, rows = slopes.verdict_of(kinds)
@@ -108,7 +107,7 @@ def diagnose(recording: Recording) -> Diagnosis:
         grad_slope=median(evidence.grad.slope[rows]),
         delta_slope=median(evidence.delta.slope[rows]) if evidence.delta else math.nan,
         range_decades=float(np.ptp(np.log10(positive))) if len(positive) else math.nan,
-        ratio_first_last=float(profile[0] / profile[-1]) if len(positive) and profile[-1] > 0 else math.nan,
+        ratio_first_last=_ratio(profile),
         since_step=event.step if event else int(evidence.steps[rows[0]]),
         layer=layer,
         dead_layers=evidence.dead(rows) or ((layer,) if verdict == "dead" and layer else ()),
@@ -131,6 +130,14 @@ def diagnose(recording: Recording) -> Diagnosis:
         loss_grew=facts.loss_grew,
     )
     return replace(diagnosis, summary=wording.summary(diagnosis, history))
+
+
+def _ratio(profile: Floats) -> float:
+    """Return the first value ÷ the last, infinite where a float64 cannot hold it; NaN if the last is zero."""
+    if not len(profile) or profile[-1] == 0:
+        return math.nan
+    with np.errstate(over="ignore"):
+        return float(profile[0] / profile[-1])
 
 
 def _deciding(evidence: Evidence, kind: int, rows: Rows) -> Signal:

@@ -2,9 +2,9 @@
 
 Every function here returns an immutable `Initializer` for ``Dense(init=…)``, which takes its name as well:
 ``Dense(64, init="xavier_normal")``. `fan_in` and `fan_out` below are the columns and the rows of a weight of shape
-(out_features, in_features). Numbers are drawn in float64 from a counter-based generator, keyed by the network's seed and
-the layer's place, and then rounded: a seed gives the same weights on every machine, in float32 up to rounding those of
-float64. Biases start at zero, but for `torch_default`.
+(out_features, in_features). Numbers are drawn in float64 from a counter-based generator, keyed by the network's seed
+and the layer's place, and then rounded: a seed gives the same weights on every machine, in float32 up to rounding
+those of float64. Biases start at zero, but for `torch_default`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from gradiometer import _core
 from gradiometer._checks import check_number
+from gradiometer.activations import SELU, Activation, Identity, LeakyReLU, ReLU, Sigmoid, Tanh, activation_from_name
 from gradiometer.gaussian import activation_moments
-from gradiometer.activations import Activation, Identity, LeakyReLU, ReLU, SELU, Sigmoid, Tanh, activation_from_name
 
 __all__ = [
     "Initializer",
@@ -150,7 +150,7 @@ class _Xavier(_Scaled):
 
 @dataclass(frozen=True)
 class xavier_normal(_Xavier):
-    """Normal with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, eq. 12)."""
+    """Normal with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, 12)."""
 
     def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
         return _normal(shape, place, self._std(shape))
@@ -158,7 +158,7 @@ class xavier_normal(_Xavier):
 
 @dataclass(frozen=True)
 class xavier_uniform(_Xavier):
-    """Uniform with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, eq. 16)."""
+    """Uniform with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, 16)."""
 
     def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
         bound = math.sqrt(3.0) * self._std(shape)
@@ -181,7 +181,7 @@ class _Kaiming(_Scaled):
 
 @dataclass(frozen=True)
 class kaiming_normal(_Kaiming):
-    """Normal with variance ``gain² / fan`` (He et al. 2015, eq. 10); unless given, the gain of the activation that follows."""
+    """Normal with variance ``gain² / fan`` (He et al. 2015); unless given, the gain of the activation that follows."""
 
     def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
         return _normal(shape, place, self._std(shape, place))
@@ -198,7 +198,7 @@ class kaiming_uniform(_Kaiming):
 
 @dataclass(frozen=True)
 class lecun_normal(Initializer):
-    """Normal with variance ``1 / fan_in`` (LeCun et al. 1998, eq. 16), which SELU is made for (Klambauer et al. 2017)."""
+    """Normal with variance ``1 / fan_in`` (LeCun et al. 1998, eq. 16), which SELU needs (Klambauer et al. 2017)."""
 
     def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
         return _normal(shape, place, 1.0 / math.sqrt(shape[1]))
@@ -299,7 +299,7 @@ def check_init(init: InitSpec) -> str | Initializer | None:
 def draw(
     init: str | Initializer | None, shape: Shape, *, following: Activation, seed: int, layer: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weight and bias of a dense layer, drawn as its `init` (of `check_init`) says, for the activation after it."""
+    """Return weight and bias of a dense layer as its `init` (of `check_init`) says, for the activation after it."""
     chosen = init if isinstance(init, Initializer) else kaiming_normal() if init is None else _BY_NAME[init]()
     place = Place(seed, layer, gain(following))
     return chosen._weight(shape, place), chosen._bias(shape, place)
@@ -308,9 +308,9 @@ def draw(
 def gain(activation: str | Activation) -> float:
     """Return the factor on ``1 / √fan_in`` that keeps a signal's scale through a dense layer and this activation.
 
-    Where PyTorch has a value (`torch.nn.init.calculate_gain`), it is that: 1 for the identity and sigmoid, 5/3 for tanh,
-    √2 for ReLU, √(2 / (1 + a²)) for LeakyReLU of slope a, 3/4 for SELU. For the others it is ``1 / √E[φ(z)²]`` with a
-    standard normal z, which keeps the second moment of the activations (He et al. 2015, eq. 10, for any φ).
+    Where PyTorch has a value (`torch.nn.init.calculate_gain`), it is that: 1 for the identity and sigmoid, 5/3 for
+    tanh, √2 for ReLU, √(2 / (1 + a²)) for LeakyReLU of slope a, 3/4 for SELU. For the others it is ``1 / √E[φ(z)²]``
+    with a standard normal z, which keeps the second moment of the activations (He et al. 2015, eq. 10, for any φ).
 
     Parameters
     ----------

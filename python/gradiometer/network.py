@@ -24,7 +24,7 @@ _CORE_NETWORKS: dict[str, type[_core.NetworkFloat32] | type[_core.NetworkFloat64
 
 
 def _following_activation(layers: Sequence[Layer], start: int) -> Activation:
-    """Return the activation that the dense layer before `start` feeds; the identity if there is none before the next."""
+    """Return the activation that follows the dense layer before `start`; the identity if the next dense comes first."""
     for layer in layers[start:]:
         if isinstance(layer, Activation):
             return layer
@@ -156,11 +156,11 @@ class Network:
         return self._core.backward(dy)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
-        """Copies of the gradients of the last backward pass, before any clipping, under the keys of `state_dict`."""
+        """Return copies of the gradients of the last backward pass, unclipped, under the keys of `state_dict`."""
         return self._core.gradients()
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Copies of all parameters and running statistics, keyed as those of `torch.nn.Sequential` over these layers."""
+        """Return copies of all parameters and running statistics, under the keys of a `torch.nn.Sequential`."""
         return self._core.state_dict()
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
@@ -176,7 +176,7 @@ class Network:
         self._core.load_state_dict({key: np.asarray(value) for key, value in state.items()})
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> NDArray[Any]:
-        """Return the output in evaluation mode, (rows, out_features), computed `batch_size` rows at a time (None: all)."""
+        """Return the output in evaluation mode, (rows, out_features), `batch_size` rows at a time (None: all)."""
         if batch_size is None:
             return self.forward(x)
         size = check_positive_integer("batch_size", batch_size)
@@ -223,7 +223,8 @@ class Network:
             rows.append((str(i), repr(layer), str(width), f"{sizes.get(i, 0):,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [
-            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in rows
+            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+            for row in rows
         ]
         head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
         return "\n".join([head, *lines])

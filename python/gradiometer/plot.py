@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from gradiometer.recording import Recording
     from matplotlib.axes import Axes
+
+    from gradiometer.recording import Recording
 
 MAX_LAYER_TICKS = 12
 BAND = 0.09  # the share of the height for the values that a log axis cannot show
@@ -36,9 +37,7 @@ def flow(recording: Recording, ax: Axes | None = None) -> Axes:
     and infinity in a band at the top.
     """
     if not len(recording):
-        raise ValueError(
-            "there is nothing to plot: the recording has no steps (was it made with record=None?)"
-        )
+        raise ValueError("there is nothing to plot: the recording has no steps (was it made with record=None?)")
     ax = new_axes() if ax is None else ax
     rows = sorted({0, len(recording) // 2, len(recording) - 1})
     curves = {name: getattr(recording, name)[rows] for name, *_ in QUANTITIES}
@@ -63,9 +62,7 @@ def new_axes() -> Axes:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            "plot needs matplotlib from the lab extra: pip install 'gradiometer[lab]'"
-        ) from error
+        raise ImportError("plot needs matplotlib from the lab extra: pip install 'gradiometer[lab]'") from error
     return pyplot.subplots(figsize=(8, 4.8), layout="constrained")[1]
 
 

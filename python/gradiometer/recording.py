@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gradiometer import recording_file
 from gradiometer._core import Recorder
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-    from gradiometer.diagnosis import Diagnosis
     from matplotlib.axes import Axes
+
+    from gradiometer.diagnosis import Diagnosis
 
 Number = TypeVar("Number", np.float64, np.int64)
 
@@ -81,9 +83,7 @@ class Recording:
     activation_mean = _Field(np.float64, "(steps, layers) Mean output of the layer's activation.")
     activation_std = _Field(np.float64, "(steps, layers) Standard deviation of the activation's output.")
     saturation = _Field(np.float64, "(steps, layers) Share of entries with |φ′| below 5 % of its maximum.")
-    dead_fraction = _Field(
-        np.float64, "(steps, layers) Share of units with φ′ = 0 in every row of the batch."
-    )
+    dead_fraction = _Field(np.float64, "(steps, layers) Share of units with φ′ = 0 in every row of the batch.")
 
     loss = _Field(np.float64, "(steps,) Loss of the batch.")
     total_norm = _Field(np.float64, "(steps,) Norm of all gradients together, before clipping.")
@@ -239,8 +239,7 @@ class Recording:
         if name not in self._recorder.fields():
             wanted = 'record="norms" or record="full"' if self._recorder.mode is None else 'record="full"'
             raise AttributeError(
-                f"{name} was not recorded: this run was recorded with record={self._mode}; "
-                f"use Trainer(..., {wanted})"
+                f"{name} was not recorded: this run was recorded with record={self._mode}; use Trainer(..., {wanted})"
             )
         return self._recorder.field(name)[: self._rows]
 

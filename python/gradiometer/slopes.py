@@ -106,6 +106,8 @@ def logarithm(values: Floats) -> Floats:
 
 def _between_ends(logs: Floats) -> Floats:
     """Return the median of the first third of the layers minus that of the last; NaN with a zero in them."""
+    if not logs.size:
+        return np.full(len(logs), np.nan)
     third = max(1, logs.shape[1] // 3)
     return np.asarray(np.median(logs[:, :third], axis=1) - np.median(logs[:, -third:], axis=1))
 

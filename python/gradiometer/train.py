@@ -25,7 +25,9 @@ _CORE_TRAINERS: dict[str, type[_core.TrainerFloat32] | type[_core.TrainerFloat64
     "float32": _core.TrainerFloat32,
     "float64": _core.TrainerFloat64,
 }
-_LOSSES = {loss.name: loss for loss in (_core.LossKind.cross_entropy, _core.LossKind.bce_with_logits, _core.LossKind.mse)}
+_LOSSES = {
+    loss.name: loss for loss in (_core.LossKind.cross_entropy, _core.LossKind.bce_with_logits, _core.LossKind.mse)
+}
 _ON_NONFINITE = {
     "record": _core.OnNonfinite.record,
     "raise": _core.OnNonfinite.raise_,
@@ -50,8 +52,8 @@ class Trainer:
     net : Network
         Trained in place.
     loss : {"cross_entropy", "bce_with_logits", "mse"}
-        As in `torch.nn.functional` with the mean reduction: cross entropy takes integer labels and logits and averages over
-        rows, the others average over all elements. With sample weights: the weighted sum over rows ÷ the sum of weights.
+        As in `torch.nn.functional` with the mean reduction: cross entropy takes integer labels and logits and averages
+        over rows, the others average over all elements. With sample weights: the weighted sum ÷ the sum of weights.
     optimizer : SGD, Adam, AdamW or RMSprop
     clip : ClipNorm, ClipValue or None
         Over weights, biases, gamma and beta together.
@@ -60,8 +62,8 @@ class Trainer:
     record_every : int
         Only steps that are a multiple of this are recorded.
     on_nonfinite : {"record", "raise", "stop"}
-        At the first NaN or infinity: note it in the recording and go on; raise a `NonFiniteError`; or end `fit` quietly. The
-        last two leave the network as it was before that step.
+        At the first NaN or infinity: note it in the recording and go on; raise a `NonFiniteError`; or end `fit`
+        quietly. The last two leave the network as it was before that step.
     allow_nonfinite : bool
         Accept NaN and infinities in data.
     seed : int or None
@@ -186,8 +188,8 @@ class Trainer:
     ) -> Recording:
         """Train for some epochs and return the recording of all steps so far, those of earlier calls included.
 
-        A last partial batch is used too; if batch norm would see a single row in it, that row joins the batch before. Ctrl-C
-        leaves the network as after its last whole step, and the recording up to there.
+        A last partial batch is used too; if batch norm would see a single row in it, that row joins the batch before.
+        Ctrl-C leaves the network as after its last whole step, and the recording up to there.
 
         Parameters
         ----------
@@ -217,20 +219,20 @@ class Trainer:
     def evaluate(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # noqa: N803
         """Return ``{"loss": …}`` in evaluation mode, and ``"accuracy"`` for the two classification losses.
 
-        The accuracy is the share of rows whose largest output is the label; for ``"bce_with_logits"`` the share of outputs on
-        the right side of zero.
+        The accuracy is the share of rows whose largest output is the label; for ``"bce_with_logits"`` the share of
+        outputs on the right side of zero.
         """
         loss, accuracy = self._core.evaluate(X, y, sample_weight)
         return {"loss": loss} if math.isnan(accuracy) else {"loss": loss, "accuracy": accuracy}
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of the counters and the optimizer's arrays: with the network's own state dict, all that training needs.
+        """Return copies of the counters and of what the optimizer remembers: all that training needs but the network.
 
         Returns
         -------
         dict
-            ``step``, ``epoch``, ``update`` (steps that changed the weights), ``seed``, and ``optimizer``: for each parameter
-            its arrays under PyTorch's names (``momentum_buffer``, ``exp_avg``, …), empty before the first update.
+            ``step``, ``epoch``, ``update`` (steps that changed the weights), ``seed``, and ``optimizer``: for each
+            parameter arrays under PyTorch's names (``momentum_buffer``, ``exp_avg``, …), none before the first update.
         """
         return {
             "step": self._core.steps,
@@ -241,7 +243,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the state of a trainer with the same kind of network and optimizer; nothing changes if it does not fit.
+        """Take over the state of a trainer of the same kind of network and optimizer.
 
         Raises
         ------
@@ -251,13 +253,13 @@ class Trainer:
         missing = [key for key in ("step", "epoch", "update", "seed", "optimizer") if key not in state]
         if missing:
             raise ValueError(f"the trainer's state dict has no {', '.join(repr(key) for key in missing)}")
-        counters = [check_integer(key, state[key], minimum=0) for key in ("step", "epoch", "update")]
+        steps, epochs, updates = (check_integer(key, state[key], minimum=0) for key in ("step", "epoch", "update"))
         seed = check_seed(state["seed"])
         before = self._core
         old_seed, self._settings["seed"] = self._settings["seed"], seed
         try:
             self._connect(self._recording)
-            self._core.load(*counters, dict(state["optimizer"]))
+            self._core.load(steps, epochs, updates, dict(state["optimizer"]))
         except Exception:
             self._core, self._settings["seed"] = before, old_seed
             raise
@@ -281,7 +283,7 @@ class Trainer:
         return f"Trainer({settings}, step={self._core.steps})"
 
     def _describe(self) -> dict[str, Any]:
-        """What the recording keeps of the network and the settings: facts for the diagnosis."""
+        """Return what the recording keeps of the network and the settings: facts for the diagnosis."""
         state = self._net.state_dict()
         layers = self._net.layers
         described = []
@@ -290,13 +292,15 @@ class Trainer:
                 continue
             weight = state[f"{i}.weight"].astype(np.float64)
             end = next((j for j in range(i + 1, len(layers)) if isinstance(layers[j], Dense)), len(layers))
-            described.append({
-                "name": f"{i}.weight",
-                "fan_in": weight.shape[1],
-                "fan_out": weight.shape[0],
-                "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
-                **_describe_followers(layers[i + 1 : end]),
-            })
+            described.append(
+                {
+                    "name": f"{i}.weight",
+                    "fan_in": weight.shape[1],
+                    "fan_out": weight.shape[0],
+                    "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
+                    **_describe_followers(layers[i + 1 : end]),
+                }
+            )
         return {
             "layers": described,
             "loss": self._settings["loss"],
@@ -308,7 +312,7 @@ class Trainer:
 
 
 def _describe_followers(layers: list[Layer]) -> dict[str, Any]:
-    """What stands between one dense layer and the next."""
+    """Return what stands between one dense layer and the next."""
     activation = next((layer for layer in layers if isinstance(layer, Activation)), None)
     return {
         "activation": "identity" if activation is None else activation_name(activation),

@@ -54,21 +54,15 @@ def _healthy(found: Diagnosis, history: History) -> list[str]:
             f"{history.layers} layers ({_slopes(found)}), so that all of them learn at a comparable pace."
         ]
     if history.before not in (None, "healthy"):
-        sentences.append(
-            f"It was {history.before} at the start, and has been healthy since step {found.since_step}."
-        )
+        sentences.append(f"It was {history.before} at the start, and has been healthy since step {found.since_step}.")
     if history.after not in (None, "healthy"):
         sentences.append(f"After step {history.last_step} it is {history.after}, too briefly for a verdict.")
     if found.update_to_weight is not None:
-        sentences.append(
-            f"A step changes the weights by {found.update_to_weight:.1e} of their size (median)."
-        )
+        sentences.append(f"A step changes the weights by {found.update_to_weight:.1e} of their size (median).")
     if history.clipped_share is not None:
         sentences.append(f"Clipping acted in {100 * history.clipped_share:.0f} % of the steps.")
     sentences.append(
-        "But the loss has grown: try a smaller learning rate."
-        if history.loss_grew
-        else "Nothing needs a cure."
+        "But the loss has grown: try a smaller learning rate." if history.loss_grew else "Nothing needs a cure."
     )
     return sentences
 

@@ -72,14 +72,10 @@ def lab(
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(
-            help="The picture (.png, .pdf or .svg); replaced if there is one.", rich_help_panel=FILES
-        ),
+        typer.Option(help="The picture (.png, .pdf or .svg); replaced if there is one.", rich_help_panel=FILES),
     ] = Path("gradiometer-lab.png"),
     depth: Annotated[int, typer.Option(min=1, help="Hidden layers.", rich_help_panel=NETWORK)] = 20,
-    width: Annotated[
-        int, typer.Option(min=1, help="Units of each hidden layer.", rich_help_panel=NETWORK)
-    ] = 64,
+    width: Annotated[int, typer.Option(min=1, help="Units of each hidden layer.", rich_help_panel=NETWORK)] = 64,
     activation: Annotated[
         str, typer.Option(help="sigmoid, tanh, relu, gelu, ...", rich_help_panel=NETWORK)
     ] = "sigmoid",
@@ -94,15 +90,11 @@ def lab(
     batch_norm: Annotated[
         bool, typer.Option("--batch-norm/--no-batch-norm", help="Batch norm.", rich_help_panel=NETWORK)
     ] = False,
-    dropout: Annotated[
-        float, typer.Option(help="Share of units dropped, below 1.", rich_help_panel=NETWORK)
-    ] = 0.0,
+    dropout: Annotated[float, typer.Option(help="Share of units dropped, below 1.", rich_help_panel=NETWORK)] = 0.0,
     clip: Annotated[
         float | None, typer.Option(help="Largest norm of all gradients together.", rich_help_panel=NETWORK)
     ] = None,
-    optimizer: Annotated[
-        str, typer.Option(help=", ".join(OPTIMIZERS) + ".", rich_help_panel=TRAINING)
-    ] = "momentum",
+    optimizer: Annotated[str, typer.Option(help=", ".join(OPTIMIZERS) + ".", rich_help_panel=TRAINING)] = "momentum",
     lr: Annotated[
         float | None,
         typer.Option(
@@ -113,9 +105,7 @@ def lab(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, rich_help_panel=TRAINING)] = 30,
     batch_size: Annotated[int, typer.Option(min=2, help="Rows of a batch.", rich_help_panel=TRAINING)] = 64,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of weights, shuffling and dropout.", rich_help_panel=TRAINING)
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, shuffling and dropout.", rich_help_panel=TRAINING)] = 0,
 ) -> None:
     """Train a sick network and every cure of it, and show what each does to the gradients.
 
@@ -200,9 +190,7 @@ def _introduce(console: Console, data: Dataset, settings: Settings) -> None:
     )
 
 
-def _train_all(
-    console: Console, chosen: list[Experiment], data: Dataset, settings: Settings, runs: list[Run]
-) -> None:
+def _train_all(console: Console, chosen: list[Experiment], data: Dataset, settings: Settings, runs: list[Run]) -> None:
     """Train the networks one after the other; show each, and append it to ``runs``, when it is finished."""
     bar = Progress(
         SpinnerColumn(),
@@ -237,7 +225,5 @@ def _conclude(console: Console, runs: list[Run], settings: Settings) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(
-        f"error: {message}", style="bold red", markup=False, soft_wrap=True
-    )
+    Console(stderr=True, highlight=False).print(f"error: {message}", style="bold red", markup=False, soft_wrap=True)
     raise typer.Exit(2)

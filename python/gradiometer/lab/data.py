@@ -79,14 +79,10 @@ def prepare(name: str, x: Any, y: Any, x_val: Any = None, y_val: Any = None) -> 
         train_x, validation_x = features[~held_out], features[held_out]
         train_y, validation_y = encoded[~held_out], encoded[held_out]
         if not len(validation_y):
-            raise DataError(
-                f"{name}: no class has the two rows that are needed to hold one out for validation"
-            )
+            raise DataError(f"{name}: no class has the two rows that are needed to hold one out for validation")
     else:
         if x_val is None or y_val is None:
-            raise DataError(
-                f"{name}: {'X_val' if x_val is None else 'y_val'} is missing; give both or neither"
-            )
+            raise DataError(f"{name}: {'X_val' if x_val is None else 'y_val'} is missing; give both or neither")
         train_x, train_y = features, encoded
         validation_x = _features(f"{name}: X_val", x_val)
         validation_y = _encode(f"{name}: y_val", _labels(f"{name}: y_val", y_val), classes)
@@ -111,9 +107,7 @@ def _features(name: str, values: Any) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.ndim != 2:
         hint = "; flatten each image to one row: X.reshape(len(X), -1)" if array.ndim > 2 else ""
-        raise DataError(
-            f"{name} must have two dimensions (rows, features), not the shape {array.shape}{hint}"
-        )
+        raise DataError(f"{name} must have two dimensions (rows, features), not the shape {array.shape}{hint}")
     if array.shape[1] == 0:
         raise DataError(f"{name} has no columns")
     if array.dtype.kind not in "biuf":
@@ -123,27 +117,21 @@ def _features(name: str, values: Any) -> NDArray[np.float64]:
     if len(bad):
         row, column = bad[0]
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise DataError(
-            f"{name} has {numbers[row, column]} at row {row}, column {column}{more} (counted from 0)"
-        )
+        raise DataError(f"{name} has {numbers[row, column]} at row {row}, column {column}{more} (counted from 0)")
     return numbers
 
 
 def _labels(name: str, values: Any) -> NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 1:
-        raise DataError(
-            f"{name} must have one dimension (one label for each row), not the shape {array.shape}"
-        )
+        raise DataError(f"{name} must have one dimension (one label for each row), not the shape {array.shape}")
     if array.dtype.kind == "O" and len(array) and all(isinstance(label, int | np.integer) for label in array):
         return array.astype(np.int64)
     if array.dtype.kind in "OT":
         strange = [row for row, label in enumerate(array) if not isinstance(label, str)]
         if strange:
             row = strange[0]
-            raise DataError(
-                f"{name} must hold integers or strings; row {row} (counted from 0) is {array[row]!r}"
-            )
+            raise DataError(f"{name} must hold integers or strings; row {row} (counted from 0) is {array[row]!r}")
         return array.astype(str)
     if array.dtype.kind not in "biuU":
         raise DataError(f"{name} must hold integers or strings (names of classes), not {array.dtype}")
@@ -152,9 +140,7 @@ def _labels(name: str, values: Any) -> NDArray[Any]:
 
 def _check_pair(features_name: str, features: NDArray[Any], labels_name: str, labels: NDArray[Any]) -> None:
     if len(features) != len(labels):
-        raise DataError(
-            f"{features_name} has {len(features)} rows but {labels_name} has {len(labels)} labels"
-        )
+        raise DataError(f"{features_name} has {len(features)} rows but {labels_name} has {len(labels)} labels")
 
 
 def _encode(name: str, labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -40,9 +40,7 @@ def read(path: Path, target: str | None = None) -> Dataset:
         table_reader = readers[suffix]
         if table_reader is None:
             if target is not None:
-                raise DataError(
-                    f"{path}: --target names a column of a table; the labels of a .npz file are y"
-                )
+                raise DataError(f"{path}: --target names a column of a table; the labels of a .npz file are y")
             return prepare(path.name, **_read_npz(path))
         return _from_table(path.name, table_reader(path), target)
     except PermissionError as error:
@@ -58,18 +56,14 @@ def _read_npz(path: Path) -> dict[str, Any]:
             missing = [name for name in ("X", "y") if name not in archive.files]
             if missing:
                 found = ", ".join(archive.files) or "nothing"
-                raise DataError(
-                    f"{path} must have the arrays X and y; {missing[0]} is missing, found: {found}"
-                )
+                raise DataError(f"{path} must have the arrays X and y; {missing[0]} is missing, found: {found}")
             wanted = [name for name in ("X", "y", "X_val", "y_val") if name in archive.files]
             return {name.lower(): archive[name] for name in wanted}
     except DataError:
         raise
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if "pickle" in str(error) and zipfile.is_zipfile(path):
-            raise DataError(
-                f"{path} holds Python objects; X must be numbers and y integers or strings"
-            ) from error
+            raise DataError(f"{path} holds Python objects; X must be numbers and y integers or strings") from error
         raise DataError(f"{path} is not a NumPy archive, or damaged: {error}") from error
 
 
@@ -117,9 +111,7 @@ def _from_table(file: str, table: pd.DataFrame, target: str | None) -> Dataset:
     if target not in columns:
         raise DataError(f"{file} has no column '{target}' (--target); its columns are {', '.join(columns)}")
     if len(columns) < 2:
-        raise DataError(
-            f"{file} has the one column '{target}'; columns of numbers to learn from are needed too"
-        )
+        raise DataError(f"{file} has the one column '{target}'; columns of numbers to learn from are needed too")
     if table.empty:
         raise DataError(f"{file} has no rows")
     features = table.drop(columns=target)
@@ -143,9 +135,7 @@ def _check_numbers(file: str, features: pd.DataFrame, target: str) -> None:
         if len(bad):
             value = values.to_numpy(np.float64, na_value=np.nan)[bad[0]]
             more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise DataError(
-                f"{file}: the column '{column}' has {value} at row {bad[0]}{more} (counted from 0)"
-            )
+            raise DataError(f"{file}: the column '{column}' has {value} at row {bad[0]}{more} (counted from 0)")
 
 
 def _label_column(file: str, values: pd.Series[Any]) -> Any:
@@ -153,9 +143,7 @@ def _label_column(file: str, values: pd.Series[Any]) -> Any:
 
     empty = np.flatnonzero(values.isna())
     if len(empty):
-        raise DataError(
-            f"{file}: the label in column '{values.name}' is missing at row {empty[0]} (counted from 0)"
-        )
+        raise DataError(f"{file}: the label in column '{values.name}' is missing at row {empty[0]} (counted from 0)")
     if is_integer_dtype(values) or is_bool_dtype(values):
         return values.to_numpy(np.uint64 if values.dtype.kind == "u" else np.int64)
     if values.dtype.kind in "fcmM":

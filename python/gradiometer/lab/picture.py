@@ -66,9 +66,7 @@ def draw(runs: list[Run], title: str, path: Path) -> None:
 
     keys = [
         Line2D([], [], color="black", linewidth=1.2, linestyle=(0, (2, 2)), label="at the start"),
-        Line2D(
-            [], [], color="0.35", linewidth=2.4, marker="o", markersize=3.5, label="median over the training"
-        ),
+        Line2D([], [], color="0.35", linewidth=2.4, marker="o", markersize=3.5, label="median over the training"),
         Line2D([], [], color="0.86", linewidth=1, label="the other networks"),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False)

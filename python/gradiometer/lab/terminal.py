@@ -84,9 +84,7 @@ def axis(values: NDArray[np.float64]) -> tuple[int, int]:
     return low - missing // 2, high + missing - missing // 2
 
 
-def bars(
-    values: NDArray[np.float64], low: int, high: int, across: int, *, ascii_only: bool = False
-) -> list[str]:
+def bars(values: NDArray[np.float64], low: int, high: int, across: int, *, ascii_only: bool = False) -> list[str]:
     """Draw a bar for every layer on a log axis from 10^low to 10^high, as HEIGHT lines of text.
 
     A zero is drawn as ``0`` on the floor, what is not finite as ``!`` at the top. Bars are two characters

@@ -99,13 +99,9 @@ class Run:
 
 def train(experiment: Experiment, data: Dataset, settings: Settings, lr: float) -> Run:
     """Train a network with everything recorded."""
-    trainer = _trainer(
-        experiment.architecture, data, settings, lr, settings.epochs, len(data.train_x), "full"
-    )
+    trainer = _trainer(experiment.architecture, data, settings, lr, settings.epochs, len(data.train_x), "full")
     started = time.perf_counter()
-    recording = trainer.fit(
-        data.train_x, data.train_y, epochs=settings.epochs, batch_size=settings.batch_size
-    )
+    recording = trainer.fit(data.train_x, data.train_y, epochs=settings.epochs, batch_size=settings.batch_size)
     seconds = time.perf_counter() - started
     return Run(
         experiment,
@@ -137,8 +133,10 @@ def search(
         return settings.lr
     factor = 0.1 if settings.optimizer in ADAPTIVE else 1.0
     best = (-1.0, -math.inf)
-    for rates in (RATES, LAST_RESORT):
-        rates = tuple(factor * rate for rate in rates)
+    rates: list[float] = []
+    scores: list[tuple[float, float]] = []
+    for candidates in (RATES, LAST_RESORT):
+        rates = [factor * rate for rate in candidates]
         scores = []
         for rate in rates:
             scores.append(_trial(architecture, data, settings, rate))
