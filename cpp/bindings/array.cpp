@@ -3,9 +3,13 @@
 namespace gradiometer {
 namespace {
 
-std::string type_text(const py::handle& object) { return py::str(py::type::of(object).attr("__name__")); }
+std::string type_text(const py::handle& object) {
+    return py::str(py::type::of(object).attr("__name__"));
+}
 
-std::string dtype_text(const py::array& array) { return py::str(array.dtype()); }
+std::string dtype_text(const py::array& array) {
+    return py::str(array.dtype());
+}
 
 // object as an array, whatever its type.
 py::array any_array(const py::handle& object, const char* name) {
@@ -62,8 +66,8 @@ void check_finite(const Array<T>& array, const char* name) {
     if (at < 0) return;
     const T value = array.data()[at];
     const std::string what = value != value ? "NaN" : value > 0 ? "inf" : "-inf";
-    throw py::value_error(std::string(name) + " must be finite, but " + name + position_text(array, at) + " is " + what +
-                          (sizeof(T) == 4 && what != "NaN" ? " as float32" : ""));
+    throw py::value_error(std::string(name) + " must be finite, but " + name + position_text(array, at) + " is " +
+                          what + (sizeof(T) == 4 && what != "NaN" ? " as float32" : ""));
 }
 
 template <class T>
@@ -73,7 +77,8 @@ Array<T> matrix(const py::handle& object, const char* name, Index columns, bool 
         throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (rows, " +
                               std::to_string(columns) + ")");
     if (array.shape(0) == 0)
-        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must have at least one row");
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) +
+                              "; it must have at least one row");
     if (!allow_nonfinite) check_finite(array, name);
     return array;
 }
@@ -94,8 +99,8 @@ Array<int64_t> labels(const py::handle& object, const char* name, Index rows, In
         const int64_t label = converted.data()[i];
         if (label < 0 || label >= classes)
             throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(label) +
-                                  "; labels must be from 0 to " + std::to_string(classes - 1) + ", as the network has " +
-                                  std::to_string(classes) + " outputs");
+                                  "; labels must be from 0 to " + std::to_string(classes - 1) +
+                                  ", as the network has " + std::to_string(classes) + " outputs");
     }
     return converted;
 }
@@ -137,10 +142,10 @@ Array<double> sample_weights(const py::handle& object, const char* name, Index r
     return array;
 }
 
-#define GM_INSTANTIATE(T)                                                               \
-    template Array<T> number_array(const py::handle&, const char*);                     \
-    template void check_finite(const Array<T>&, const char*);                           \
-    template Array<T> matrix(const py::handle&, const char*, Index, bool);              \
+#define GM_INSTANTIATE(T)                                                  \
+    template Array<T> number_array(const py::handle&, const char*);        \
+    template void check_finite(const Array<T>&, const char*);              \
+    template Array<T> matrix(const py::handle&, const char*, Index, bool); \
     template Array<T> targets(const py::handle&, const char*, Index, Index, bool, bool);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

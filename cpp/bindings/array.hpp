@@ -1,5 +1,6 @@
-// Every check of an array that comes from Python. Each function names the argument, what it was and what it must be; what
-// it returns is C-contiguous, of the type the engine computes in, and the caller's own memory wherever that is already so.
+// Every check of an array that comes from Python. Each function names the argument, what it was and what it must be;
+// what it returns is C-contiguous, of the type the engine computes in, and the caller's own memory wherever that is
+// already so.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -65,8 +65,8 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     for (const auto& item : state)
         if (!known.contains(item.first)) unexpected.append(item.first);
     if (missing.size() || unexpected.size())
-        throw py::value_error("the state dict does not fit the network: missing keys " +
-                              std::string(py::str(missing)) + ", unexpected keys " + std::string(py::str(unexpected)));
+        throw py::value_error("the state dict does not fit the network: missing keys " + std::string(py::str(missing)) +
+                              ", unexpected keys " + std::string(py::str(unexpected)));
     const auto entry = [&](const std::string& key) {
         const Array<T> array = number_array<T>(state[key.c_str()], key.c_str());
         const py::array expected = known[key.c_str()];
@@ -85,8 +85,8 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     for (const NormSpec& norm : plan.norms) {
         const std::string prefix = std::to_string(norm.layer) + ".";
         const Array<T> batches = entry(prefix + "num_batches_tracked");
-        norms.push_back({entry(prefix + "running_mean"), entry(prefix + "running_var"),
-                         static_cast<int64_t>(*batches.data())});
+        norms.push_back(
+            {entry(prefix + "running_mean"), entry(prefix + "running_var"), static_cast<int64_t>(*batches.data())});
     }
     const py::gil_scoped_release release;
     const auto lock = network.hold();

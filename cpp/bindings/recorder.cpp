@@ -35,12 +35,9 @@ RecordMode parse_mode(const std::optional<std::string>& mode) {
 
 std::optional<std::string> mode_name(const Recorder& recorder) {
     switch (recorder.mode()) {
-        case RecordMode::norms:
-            return "norms";
-        case RecordMode::full:
-            return "full";
-        default:
-            return std::nullopt;
+        case RecordMode::norms: return "norms";
+        case RecordMode::full: return "full";
+        default: return std::nullopt;
     }
 }
 
@@ -89,8 +86,7 @@ Doubles read_field(const Recorder& recorder, const std::string& name) {
     const bool per_step = step_field >= 0 && recorder.has_step_fields();
     if (!per_layer && !per_step) refuse_field(recorder, name);
 
-    Doubles out(per_layer ? std::vector<py::ssize_t>{rows, recorder.layers()}
-                          : std::vector<py::ssize_t>{rows});
+    Doubles out(per_layer ? std::vector<py::ssize_t>{rows, recorder.layers()} : std::vector<py::ssize_t>{rows});
     double* data = out.mutable_data();
     {
         const py::gil_scoped_release release;
@@ -103,18 +99,15 @@ Doubles read_field(const Recorder& recorder, const std::string& name) {
     return out;
 }
 
-Doubles check_column(const Recorder& recorder, const std::string& name, const py::handle& value,
-                     std::int64_t rows) {
+Doubles check_column(const Recorder& recorder, const std::string& name, const py::handle& value, std::int64_t rows) {
     Doubles array = Doubles::ensure(value);
     if (!array) {
         PyErr_Clear();
-        throw py::type_error(name + " is " + py::repr(value).cast<std::string>() +
-                             "; it must be an array of numbers");
+        throw py::type_error(name + " is " + py::repr(value).cast<std::string>() + "; it must be an array of numbers");
     }
     const bool per_layer = find_name(kFieldNames, name) >= 0;
-    const bool fits = per_layer
-                          ? array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == recorder.layers()
-                          : array.ndim() == 1 && array.shape(0) == rows;
+    const bool fits = per_layer ? array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == recorder.layers()
+                                : array.ndim() == 1 && array.shape(0) == rows;
     if (!fits) {
         const std::string steps = std::to_string(rows), layers = std::to_string(recorder.layers());
         throw py::value_error(name + " has shape " + shape_text(array) + "; it must have shape (" + steps +
@@ -137,8 +130,8 @@ void extend(Recorder& recorder, const Integers& steps, const Columns& columns) {
         const std::string name = py::cast<std::string>(key);
         const int step_field = find_name(kStepFieldNames, name);
         const int field = find_name(kFieldNames, name);
-        const bool recorded = step_field >= 0 ? recorder.has_step_fields()
-                                              : field >= 0 && recorder.has(static_cast<Field>(field));
+        const bool recorded =
+            step_field >= 0 ? recorder.has_step_fields() : field >= 0 && recorder.has(static_cast<Field>(field));
         if (!recorded) refuse_field(recorder, name);
         kept.push_back(check_column(recorder, name, value, rows));
         (step_field >= 0 ? step_fields[step_field] : fields[field]) = kept.back().data();
@@ -182,11 +175,11 @@ std::optional<Event> read_nonfinite(const Recorder& recorder) {
 
 void register_recorder(py::module_& m) {
     py::class_<Recorder, std::shared_ptr<Recorder>>(m, "Recorder")
-        .def(py::init([](std::vector<std::string> layer_names, const std::optional<std::string>& mode,
-                         std::int64_t every) {
-                 const RecordMode parsed = parse_mode(mode);
-                 return std::make_shared<Recorder>(std::move(layer_names), parsed, every);
-             }),
+        .def(py::init(
+                 [](std::vector<std::string> layer_names, const std::optional<std::string>& mode, std::int64_t every) {
+                     const RecordMode parsed = parse_mode(mode);
+                     return std::make_shared<Recorder>(std::move(layer_names), parsed, every);
+                 }),
              py::arg("layer_names"), py::arg("mode"), py::arg("every") = 1)
         .def_property_readonly("layer_names", &Recorder::layer_names)
         .def_property_readonly("mode", &mode_name)
@@ -196,11 +189,9 @@ void register_recorder(py::module_& m) {
         .def("steps", &read_steps)
         .def("field", &read_field, py::arg("name"))
         .def("extend", &extend, py::arg("steps"), py::arg("columns"))
-        .def("append_validation", &Recorder::append_validation, py::arg("step"), py::arg("loss"),
-             py::arg("accuracy"))
+        .def("append_validation", &Recorder::append_validation, py::arg("step"), py::arg("loss"), py::arg("accuracy"))
         .def("validation", &read_validation)
-        .def("note_nonfinite", &Recorder::note_nonfinite, py::arg("step"), py::arg("layer"),
-             py::arg("tensor"))
+        .def("note_nonfinite", &Recorder::note_nonfinite, py::arg("step"), py::arg("layer"), py::arg("tensor"))
         .def("nonfinite", &read_nonfinite);
 }
 

@@ -11,8 +11,8 @@ namespace gradiometer {
 
 namespace py = pybind11;
 
-// Calls work(ask) with the lock released; `ask` runs Python's signal handlers. If one raises, and the work gives up with
-// Interrupted, that exception is raised here.
+// Calls work(ask) with the lock released; `ask` runs Python's signal handlers. If one raises, and the work gives up
+// with Interrupted, that exception is raised here.
 template <class Work>
 void run_interruptible(Work work) {
     std::optional<py::error_already_set> raised;

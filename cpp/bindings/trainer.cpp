@@ -232,8 +232,9 @@ void register_trainer(py::module_& m, const char* name) {
 void register_trainers(py::module_& m) {
     // Both what NumPy users and what PyTorch users catch.
     const py::tuple bases = py::make_tuple(py::handle(PyExc_FloatingPointError), py::handle(PyExc_RuntimeError));
-    m.attr("NonFiniteError") = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
-        "gradiometer.NonFiniteError", "A step met a NaN or an infinity and was told not to go on.", bases.ptr(), nullptr));
+    m.attr("NonFiniteError") = py::reinterpret_steal<py::object>(
+        PyErr_NewExceptionWithDoc("gradiometer.NonFiniteError",
+                                  "A step met a NaN or an infinity and was told not to go on.", bases.ptr(), nullptr));
 
     py::enum_<LossKind>(m, "LossKind")
         .value("cross_entropy", LossKind::cross_entropy)

@@ -193,10 +193,9 @@ static void activate_with(ActivationSpec spec, Index rows, Index columns, const 
 template <class T>
 void activate(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
               T* derivative, Index derivative_stride) {
-#define GM_CASE(kind, Phi)                                                                              \
-    case ActivationKind::kind:                                                                          \
-        return activate_with<Phi<T>>(spec, rows, columns, z, z_stride, h, h_stride, derivative,         \
-                                     derivative_stride);
+#define GM_CASE(kind, Phi)     \
+    case ActivationKind::kind: \
+        return activate_with<Phi<T>>(spec, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
     switch (spec.kind) {
         GM_CASE(identity, Identity)
         GM_CASE(relu, Relu)

@@ -79,11 +79,15 @@ std::vector<Target> targets() {
 
 #elif defined(__aarch64__)
 
-std::vector<Target> targets() { return {{"neon", true, &kernels_neon_float, &kernels_neon_double}}; }
+std::vector<Target> targets() {
+    return {{"neon", true, &kernels_neon_float, &kernels_neon_double}};
+}
 
 #else
 
-std::vector<Target> targets() { return {{"baseline", true, &kernels_baseline_float, &kernels_baseline_double}}; }
+std::vector<Target> targets() {
+    return {{"baseline", true, &kernels_baseline_float, &kernels_baseline_double}};
+}
 
 #endif
 
@@ -96,8 +100,8 @@ std::string list_of(const std::vector<std::string>& names) {
 Target target_of(const std::string& isa) {
     for (const Target& target : targets())
         if (target.available && isa == target.isa) return target;
-    throw std::runtime_error("instruction set '" + isa + "' is not available on this machine; available: " +
-                             list_of(available_isas()));
+    throw std::runtime_error("instruction set '" + isa +
+                             "' is not available on this machine; available: " + list_of(available_isas()));
 }
 
 Target chosen_target() {

@@ -1,5 +1,5 @@
-// Dropout (Srivastava et al. 2014). The mask is drawn again wherever it is needed from Philox4x32-10 (Salmon et al. 2011),
-// keyed by seed, step, layer, row and column: it depends neither on threads nor on the width of a vector.
+// Dropout (Srivastava et al. 2014). The mask is drawn again wherever it is needed from Philox4x32-10 (Salmon et al.
+// 2011), keyed by seed, step, layer, row and column: it depends neither on threads nor on the width of a vector.
 #pragma once
 
 #include "kernels/kernels.hpp"
@@ -8,8 +8,8 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-constexpr Index kMaskLanes = 16;                  // columns side by side in one output word
-constexpr Index kMaskColumns = 4 * kMaskLanes;    // columns that one set of counters serves
+constexpr Index kMaskLanes = 16;                // columns side by side in one output word
+constexpr Index kMaskColumns = 4 * kMaskLanes;  // columns that one set of counters serves
 
 // Four words for each of 16 counters: (first_counter + lane, row, layer, step).
 struct PhiloxWords {
@@ -44,8 +44,8 @@ GM_INLINE PhiloxWords philox(const DropoutSpec& spec, uint32_t first_counter, ui
 }
 
 template <class T>
-void dropout(const DropoutSpec& spec, Index rows, Index first_row, Index columns, T* h, Index h_stride,
-             T* derivative, Index derivative_stride, bool overwrite) {
+void dropout(const DropoutSpec& spec, Index rows, Index first_row, Index columns, T* h, Index h_stride, T* derivative,
+             Index derivative_stride, bool overwrite) {
     const T scale = static_cast<T>(spec.scale);
     for (Index r = 0; r < rows; ++r) {
         for (Index group = 0; group < columns; group += kMaskColumns) {

@@ -14,12 +14,12 @@ GM_INLINE bool same_name(const char* a, const char* b) {
 
 template <class T>
 bool evaluate(const char* name, Index count, const T* in, T* out) {
-#define GM_FUNCTION(function)                                                             \
-    if (same_name(name, #function)) {                                                     \
-        Index i = 0;                                                                      \
-        for (; i + kLanes<T> <= count; i += kLanes<T>) store(out + i, function(load(in + i))); \
+#define GM_FUNCTION(function)                                                                    \
+    if (same_name(name, #function)) {                                                            \
+        Index i = 0;                                                                             \
+        for (; i + kLanes<T> <= count; i += kLanes<T>) store(out + i, function(load(in + i)));   \
         if (i < count) store_first(out + i, function(load_first(in + i, count - i)), count - i); \
-        return true;                                                                      \
+        return true;                                                                             \
     }
     GM_FUNCTION(exp)
     GM_FUNCTION(expm1)

@@ -52,8 +52,8 @@ struct ActivationSpec {
 };
 
 struct DropoutSpec {
-    uint32_t key[2];     // the seed
-    uint32_t layer;      // index in the network's list of layers
+    uint32_t key[2];  // the seed
+    uint32_t layer;   // index in the network's list of layers
     uint32_t step;
     uint32_t threshold;  // a unit is kept when its random word is not below this
     bool keep_none;      // p = 1, for which no threshold stands
@@ -79,7 +79,7 @@ enum class UpdateRule : int { sgd, adam, adamw, rmsprop };
 // One optimizer step, as in torch.optim; see update.hpp for the formulas.
 struct UpdateSpec {
     UpdateRule rule;
-    bool first_step;   // momentum buffers start as the gradient
+    bool first_step;  // momentum buffers start as the gradient
     bool nesterov;
     bool clip_values;  // each entry to [-clip_limit, clip_limit], before anything else
     double clip_limit;
@@ -88,7 +88,7 @@ struct UpdateSpec {
     double weight_decay;
     double momentum;
     double dampening;
-    double beta1, beta2, epsilon;  // RMSprop's alpha is beta2
+    double beta1, beta2, epsilon;     // RMSprop's alpha is beta2
     double correction1, correction2;  // 1 - beta1^t and 1 - beta2^t
 };
 
@@ -109,8 +109,8 @@ struct KernelTable {
     // ---- index (of the row, for the outer product).
 
     // c (rows × columns, padded) = bias + a (rows × inner) · b (inner × columns, panels). bias is padded, or null.
-    void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias,
-                   T* c, Index c_stride);
+    void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
+                   Index c_stride);
     // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
     // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
     void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
@@ -134,7 +134,8 @@ struct KernelTable {
     // out = a · out, entry by entry.
     void (*multiply)(Index rows, Index columns, const T* a, Index a_stride, T* out, Index out_stride);
 
-    // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays padded.
+    // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays
+    // padded.
 
     // Mean of each column over the chunk, and sum of squared deviations from it; in T.
     void (*batch_norm_chunk)(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations);
@@ -143,9 +144,9 @@ struct KernelTable {
                              Index chunk_stride, double eps, T* mean, T* variance, T* inverse_std);
     // normalized = (z - mean) · inverse_std, in place if the same; y = gamma · normalized + beta (null: 1 and 0).
     // normalized may be null.
-    void (*batch_norm_apply)(Index rows, Index columns, const T* z, Index z_stride, const T* mean,
-                             const T* inverse_std, const T* gamma, const T* beta, T* normalized,
-                             Index normalized_stride, T* y, Index y_stride);
+    void (*batch_norm_apply)(Index rows, Index columns, const T* z, Index z_stride, const T* mean, const T* inverse_std,
+                             const T* gamma, const T* beta, T* normalized, Index normalized_stride, T* y,
+                             Index y_stride);
     // Column sums of dy and of dy · normalized over the chunk, in T.
     void (*batch_norm_backward_chunk)(Index rows, Index columns, const T* dy, Index dy_stride, const T* normalized,
                                       Index normalized_stride, T* sum, T* product_sum);
@@ -171,10 +172,11 @@ struct KernelTable {
 
     // Sum of squares of each chunk of rows of a padded matrix: out[chunk * 3 + 0 … 2].
     void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, double* out);
-    // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only, or
-    // all), out[statistic * out_stride + column].
+    // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only,
+    // or all), out[statistic * out_stride + column].
     void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
-    // Moments of each chunk of rows of h; alive[column] |= derivative != 0 in any row (accumulates). derivative null: 1.
+    // Moments of each chunk of rows of h; alive[column] |= derivative != 0 in any row (accumulates). derivative
+    // null: 1.
     void (*activation_moments)(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
                                Index derivative_stride, double threshold, ActivationMoments* out, uint8_t* alive);
     // The first entry of a flat array that is NaN or infinite, or -1.

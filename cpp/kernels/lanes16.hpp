@@ -1,5 +1,5 @@
-// Sixteen virtual lanes: a row's entry j is added to lane j mod 16, and the lanes are folded in halves at the end. Every
-// instruction set does the same additions in the same order, whatever the width of its vectors.
+// Sixteen virtual lanes: a row's entry j is added to lane j mod 16, and the lanes are folded in halves at the end.
+// Every instruction set does the same additions in the same order, whatever the width of its vectors.
 #pragma once
 
 #include "kernels/kernels.hpp"
@@ -57,7 +57,9 @@ struct Wide {
     Vec<double> part[kParts];
 };
 
-GM_INLINE Wide<double> widen(Vec<double> x) { return {{x}}; }
+GM_INLINE Wide<double> widen(Vec<double> x) {
+    return {{x}};
+}
 
 GM_INLINE Wide<float> widen(Vec<float> x) {
     typedef float Half __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
@@ -67,7 +69,9 @@ GM_INLINE Wide<float> widen(Vec<float> x) {
              {__builtin_convertvector(half[1], Native<double>::Vector)}}};
 }
 
-GM_INLINE Lanes16<double> to_double(const Lanes16<double>& x) { return x; }
+GM_INLINE Lanes16<double> to_double(const Lanes16<double>& x) {
+    return x;
+}
 
 GM_INLINE Lanes16<double> to_double(const Lanes16<float>& x) {
     Lanes16<double> out;

@@ -33,8 +33,8 @@ void cross_entropy(Index rows, Index columns, const T* logits, Index stride, con
             }
         }
         const Vec<T> total = broadcast(fold(sum));
-        row_loss[r] = static_cast<double>(log(total).v[0]) + static_cast<double>(largest) -
-                      static_cast<double>(row[labels[r]]);
+        row_loss[r] =
+            static_cast<double>(log(total).v[0]) + static_cast<double>(largest) - static_cast<double>(row[labels[r]]);
         if (!gradient) continue;
         const Vec<T> scale = broadcast(static_cast<T>(row_scale[r])) / total;
         T* out = gradient + r * gradient_stride;
@@ -86,8 +86,7 @@ static void elementwise_loss(Index rows, Index columns, const T* outputs, Index 
                     Loss::at(z.part[v], left < kLanes<T> ? load_first(target, left) : load(target));
                 const Mask<T> inside = first_lanes<T>(left);
                 loss.part[v] = keep(inside, out.loss);
-                if (gradient)
-                    store(gradient + r * gradient_stride + column, keep(inside, out.slope * scale));
+                if (gradient) store(gradient + r * gradient_stride + column, keep(inside, out.slope * scale));
             }
             const Lanes16<double> wide = to_double(loss);
             for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sum.part[v] = sum.part[v] + wide.part[v];

@@ -8,11 +8,13 @@ namespace gradiometer::GM_ISA {
 namespace {
 
 // Rows of the largest tile: rows × 2 vectors of accumulators, 2 of b and 1 of a fill the register file.
-constexpr int kTileRows = GM_VECTOR_BYTES == 64 ? 12 : GM_VECTOR_BYTES == 32 ? 6 :
+constexpr int kTileRows = GM_VECTOR_BYTES == 64   ? 12
+                          : GM_VECTOR_BYTES == 32 ? 6
+                                                  :
 #ifdef GM_ISA_NEON
-                                                                              8;
+                                                  8;
 #else
-                                                                              6;
+                                                  6;
 #endif
 
 // Steps of the inner index after which the accumulators are stored: a panel slice of this length stays in L1.
@@ -57,8 +59,7 @@ template <Walk walk, int Vectors, class T>
 GM_INLINE Tile<T> tile_of(Index rows) {
     switch (rows) {
 #define GM_TILE(n) \
-    case n:        \
-        return tile<walk, (n <= kTileRows ? n : 1), Vectors, T>;
+    case n: return tile<walk, (n <= kTileRows ? n : 1), Vectors, T>;
         GM_TILE(2)
         GM_TILE(3)
         GM_TILE(4)
@@ -75,8 +76,7 @@ GM_INLINE Tile<T> tile_of(Index rows) {
         GM_TILE(12)
 #endif
 #undef GM_TILE
-        default:
-            return tile<walk, 1, Vectors, T>;
+        default: return tile<walk, 1, Vectors, T>;
     }
 }
 

@@ -32,8 +32,8 @@ void unpack_transposed(Index inner, Index columns, const T* panels, T* row_major
 }
 
 template <class T>
-void transpose_chunk(Index inner, Index columns, Index inner_begin, Index inner_end, Index panel_index,
-                     const T* panels, T* transposed_panels) {
+void transpose_chunk(Index inner, Index columns, Index inner_begin, Index inner_end, Index panel_index, const T* panels,
+                     T* transposed_panels) {
     const Index width = panel_vectors<T>(columns, panel_index) * kLanes<T>;
     const Index used = panel_columns<T>(columns, panel_index);
     const Index first = panel_index * kPanel<T>;

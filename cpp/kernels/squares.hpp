@@ -1,6 +1,6 @@
 // Sums of squares in double that neither overflow nor vanish. The square of a float always fits a double. Doubles are
-// sorted by magnitude into three sums, the small ones scaled up and the large ones down before they are squared (Blue 1978);
-// meter/square_sum.hpp puts the three together.
+// sorted by magnitude into three sums, the small ones scaled up and the large ones down before they are squared (Blue
+// 1978); meter/square_sum.hpp puts the three together.
 #pragma once
 
 #include "kernels/lanes16.hpp"

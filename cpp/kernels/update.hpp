@@ -12,7 +12,8 @@ GM_INLINE Vec<T> scalar(double x) {
     return broadcast(static_cast<T>(x));
 }
 
-// momentum m: buffer = m · buffer + (1 - dampening) · g (the first time, g); w -= lr · (nesterov ? g + m · buffer : buffer).
+// momentum m: buffer = m · buffer + (1 - dampening) · g (the first time, g); w -= lr · (nesterov ? g + m · buffer :
+// buffer).
 template <class T>
 struct SgdRule {
     Vec<T> rate, decay, momentum, damping;
@@ -151,8 +152,8 @@ void update(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g,
                                            out_stride);
         case UpdateRule::adam:
         case UpdateRule::adamw:
-            return update_with<AdamRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares,
-                                            update_squares, out_stride);
+            return update_with<AdamRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares, update_squares,
+                                            out_stride);
         case UpdateRule::rmsprop:
             return update_with<RmspropRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares,
                                                update_squares, out_stride);

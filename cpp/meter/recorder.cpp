@@ -14,8 +14,7 @@ constexpr std::int64_t kChunkBytes = 1 << 20;
 
 Recorder::Recorder(std::vector<std::string> layer_names, RecordMode mode, std::int64_t every)
     : layer_names_(std::move(layer_names)), mode_(mode), every_(every) {
-    if (every < 1)
-        throw std::invalid_argument("every is " + std::to_string(every) + "; it must be at least 1");
+    if (every < 1) throw std::invalid_argument("every is " + std::to_string(every) + "; it must be at least 1");
     std::int64_t recorded = 0;
     for (int field = 0; field < kFieldCount; ++field) recorded += has(static_cast<Field>(field));
     values_per_row_ = kStepFieldCount + recorded * layers();
@@ -47,8 +46,7 @@ void Recorder::append(const StepRecord& record) {
     }
     Chunk& chunk = *chunks_.back();
     chunk.steps[row] = record.step;
-    const double step_values[kStepFieldCount] = {record.loss, record.total_norm, record.clip_coefficient,
-                                                 record.lr};
+    const double step_values[kStepFieldCount] = {record.loss, record.total_norm, record.clip_coefficient, record.lr};
     for (int field = 0; field < kStepFieldCount; ++field) {
         chunk.values[field * rows_per_chunk_ + row] = step_values[field];
     }
@@ -83,8 +81,7 @@ std::int64_t Recorder::size() const {
 std::vector<const Recorder::Chunk*> Recorder::finished_chunks(std::int64_t rows) const {
     const std::lock_guard lock(mutex_);
     if (rows < 0 || rows > size_) {
-        throw std::out_of_range(std::to_string(rows) + " rows asked for of " + std::to_string(size_) +
-                                " recorded");
+        throw std::out_of_range(std::to_string(rows) + " rows asked for of " + std::to_string(size_) + " recorded");
     }
     const std::int64_t count = (rows + rows_per_chunk_ - 1) / rows_per_chunk_;
     std::vector<const Chunk*> chunks(count);

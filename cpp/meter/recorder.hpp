@@ -119,8 +119,7 @@ class Recorder {
     std::int64_t values_per_row_ = 0;
     std::int64_t rows_per_chunk_ = 0;
 
-    mutable std::mutex
-        mutex_;  // guards what follows, but not the values in rows below size_, which never change
+    mutable std::mutex mutex_;  // guards what follows, but not the values in rows below size_, which never change
     std::int64_t size_ = 0;
     std::vector<std::unique_ptr<Chunk>> chunks_;
     std::vector<ValidationRow> validation_;

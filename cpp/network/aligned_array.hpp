@@ -1,5 +1,5 @@
-// A block of memory on a cache line, zero at first. Large ones ask for huge pages: a column of a wide matrix touches a page
-// a row otherwise.
+// A block of memory on a cache line, zero at first. Large ones ask for huge pages: a column of a wide matrix touches a
+// page a row otherwise.
 #pragma once
 
 #include <cstdlib>

@@ -24,11 +24,10 @@ void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, In
     const Index chunk_stride = padded<T>(width);
     for (Index r = mine.begin; r < mine.end; r += kRowChunk) {
         const Index chunk = r / kRowChunk;
-        pass.kernels.batch_norm_backward_chunk(std::min(kRowChunk, mine.end - r), width,
-                                               work.delta(number) + r * stride, stride,
-                                               work.normalized(number) + r * stride, stride,
-                                               work.norm_partial(block.norm, 2) + chunk * chunk_stride,
-                                               work.norm_partial(block.norm, 3) + chunk * chunk_stride);
+        pass.kernels.batch_norm_backward_chunk(
+            std::min(kRowChunk, mine.end - r), width, work.delta(number) + r * stride, stride,
+            work.normalized(number) + r * stride, stride, work.norm_partial(block.norm, 2) + chunk * chunk_stride,
+            work.norm_partial(block.norm, 3) + chunk * chunk_stride);
     }
     team.meet([&] { pass.stopped = pass.interrupt.requested(); });
     if (pass.stopped) return;
@@ -91,8 +90,8 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
     }
 }
 
-#define GM_INSTANTIATE(T)                                             \
-    template T* output_gradient(Pass<T>&, Index, Index&);        \
+#define GM_INSTANTIATE(T)                                 \
+    template T* output_gradient(Pass<T>&, Index, Index&); \
     template void backward_rows(Pass<T>&, Team&, int, RowRange);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

@@ -10,10 +10,10 @@ enum class LossKind { cross_entropy, bce_with_logits, mse };
 template <class T>
 struct Examples {
     Index count = 0;
-    const T* x = nullptr;                // count × in_features, dense
-    const int64_t* labels = nullptr;     // cross entropy: count
-    const T* targets = nullptr;          // the other losses: count × out_features, dense
-    const double* weights = nullptr;     // count, or null: all 1
+    const T* x = nullptr;             // count × in_features, dense
+    const int64_t* labels = nullptr;  // cross entropy: count
+    const T* targets = nullptr;       // the other losses: count × out_features, dense
+    const double* weights = nullptr;  // count, or null: all 1
 };
 
 // Some of the examples: `rows` of them by number, or (null) a run from `first` on.

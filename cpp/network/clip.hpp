@@ -18,8 +18,8 @@ struct ClipSpec {
 };
 
 struct ClipDecision {
-    double total_norm = 0;           // of all gradients, before clipping; in the clip's own norm type
-    double coefficient = 1;          // the smallest where layers have their own; by value: norm after ÷ norm before
+    double total_norm = 0;              // of all gradients, before clipping; in the clip's own norm type
+    double coefficient = 1;             // the smallest where layers have their own; by value: norm after ÷ norm before
     std::vector<double> per_parameter;  // what each parameter's gradient is multiplied by in the update
 };
 

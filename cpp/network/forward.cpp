@@ -10,26 +10,16 @@ namespace {
 // |φ′| is at most this, over all z: what `saturation` is measured against.
 double largest_slope(const ActivationSpec& activation) {
     switch (activation.kind) {
-        case ActivationKind::leaky_relu:
-            return std::max(1.0, std::abs(activation.first));
-        case ActivationKind::elu:
-            return std::max(1.0, std::abs(activation.first * activation.second));
-        case ActivationKind::selu:
-            return activation.first * activation.second;
-        case ActivationKind::gelu:
-            return 1.128904145;  // at z = √2
-        case ActivationKind::gelu_tanh:
-            return 1.129044;
-        case ActivationKind::silu:
-            return 1.0998393194;
-        case ActivationKind::mish:
-            return 1.0884922;
-        case ActivationKind::sigmoid:
-            return 0.25;
-        case ActivationKind::hardswish:
-            return 1.5;
-        default:
-            return 1.0;
+        case ActivationKind::leaky_relu: return std::max(1.0, std::abs(activation.first));
+        case ActivationKind::elu: return std::max(1.0, std::abs(activation.first * activation.second));
+        case ActivationKind::selu: return activation.first * activation.second;
+        case ActivationKind::gelu: return 1.128904145;  // at z = √2
+        case ActivationKind::gelu_tanh: return 1.129044;
+        case ActivationKind::silu: return 1.0998393194;
+        case ActivationKind::mish: return 1.0884922;
+        case ActivationKind::sigmoid: return 0.25;
+        case ActivationKind::hardswish: return 1.5;
+        default: return 1.0;
     }
 }
 
@@ -192,10 +182,10 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
             inverse.assign(running.variance.size(), T(0));
             for (Index j = 0; j < block.width; ++j)
                 inverse[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
-            pass.kernels.batch_norm_apply(mine.count(), block.width, spare[0], stride, running.mean.data(), inverse.data(),
-                                          block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
-                                          block.beta == kNone ? nullptr : pass.parameters.values(block.beta), nullptr, 0,
-                                          spare[0], stride);
+            pass.kernels.batch_norm_apply(
+                mine.count(), block.width, spare[0], stride, running.mean.data(), inverse.data(),
+                block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
+                block.beta == kNone ? nullptr : pass.parameters.values(block.beta), nullptr, 0, spare[0], stride);
         }
         for (const Elementwise& layer : block.chain)
             if (!layer.is_dropout)
@@ -206,9 +196,9 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
         std::copy_n(spare[0] + r * stride, pass.plan.out_features, out + (mine.begin + r) * out_stride);
 }
 
-#define GM_INSTANTIATE(T)                                                      \
-    template void forward_rows(Pass<T>&, Team&, int, RowRange);                \
-    template Index evaluation_scratch_size<T>(const Plan&, Index);             \
+#define GM_INSTANTIATE(T)                                          \
+    template void forward_rows(Pass<T>&, Team&, int, RowRange);    \
+    template Index evaluation_scratch_size<T>(const Plan&, Index); \
     template void evaluate_rows(const Pass<T>&, RowRange, T*, T*, Index);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

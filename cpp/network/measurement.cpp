@@ -8,7 +8,9 @@ namespace {
 
 constexpr Index kLanes = 16;  // virtual lanes, as in the kernels: the compiler may use whatever vectors it has
 
-Index inner_chunks(const ParameterSpec& p) { return (p.inner + kInnerChunk - 1) / kInnerChunk; }
+Index inner_chunks(const ParameterSpec& p) {
+    return (p.inner + kInnerChunk - 1) / kInnerChunk;
+}
 
 // Σ over columns and chunks of one statistic: chunk_of(chunk) points at its row of doubles.
 template <class ChunkOf>
@@ -29,9 +31,8 @@ double sum_columns(const ParameterSpec& p, ChunkOf chunk_of) {
 template <class T>
 double sum_gradient_statistic(const Pass<T>& pass, Index parameter, int which) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
-    return sum_columns(p, [&](Index chunk) {
-        return pass.work.gradient_statistics(parameter, chunk) + which * padded<T>(p.columns);
-    });
+    return sum_columns(
+        p, [&](Index chunk) { return pass.work.gradient_statistics(parameter, chunk) + which * padded<T>(p.columns); });
 }
 
 // The largest of all columns; a NaN where there is one.
@@ -203,11 +204,11 @@ NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
     return {"", "loss"};
 }
 
-#define GM_INSTANTIATE(T)                                                             \
-    template SquareSum gradient_squares(const Pass<T>&, Index);                       \
-    template SquareSum update_squares(const Pass<T>&, Index, int);                    \
-    template void LayerMeasurements::take_gradients(const Pass<T>&, int);             \
-    template void LayerMeasurements::take_update(const Pass<T>&);                     \
+#define GM_INSTANTIATE(T)                                                 \
+    template SquareSum gradient_squares(const Pass<T>&, Index);           \
+    template SquareSum update_squares(const Pass<T>&, Index, int);        \
+    template void LayerMeasurements::take_gradients(const Pass<T>&, int); \
+    template void LayerMeasurements::take_update(const Pass<T>&);         \
     template NonfiniteSource find_nonfinite(Pass<T>&, double);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

@@ -134,8 +134,7 @@ void Network<T>::forward(const T* x, Index rows, bool training, T* out, const As
 template <class T>
 void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& ask) {
     const std::lock_guard lock(mutex_);
-    if (!ready_for_backward_)
-        throw std::logic_error("backward needs a forward(x, training=True) before it");
+    if (!ready_for_backward_) throw std::logic_error("backward needs a forward(x, training=True) before it");
     if (rows != last_rows_)
         throw std::invalid_argument("dy has " + std::to_string(rows) + " rows, the last forward(training=True) had " +
                                     std::to_string(last_rows_));

@@ -7,23 +7,17 @@ namespace gradiometer {
 int OptimizerSpec::state_count() const {
     const int with_momentum = momentum != 0;
     switch (rule) {
-        case UpdateRule::sgd:
-            return with_momentum;
-        case UpdateRule::rmsprop:
-            return 1 + with_momentum;
-        default:
-            return 2;
+        case UpdateRule::sgd: return with_momentum;
+        case UpdateRule::rmsprop: return 1 + with_momentum;
+        default: return 2;
     }
 }
 
 const char* OptimizerSpec::state_name(int which) const {
     switch (rule) {
-        case UpdateRule::sgd:
-            return "momentum_buffer";
-        case UpdateRule::rmsprop:
-            return which == 0 ? "square_avg" : "momentum_buffer";
-        default:
-            return which == 0 ? "exp_avg" : "exp_avg_sq";
+        case UpdateRule::sgd: return "momentum_buffer";
+        case UpdateRule::rmsprop: return which == 0 ? "square_avg" : "momentum_buffer";
+        default: return which == 0 ? "exp_avg" : "exp_avg_sq";
     }
 }
 
@@ -70,8 +64,8 @@ void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& updat
     pass.parameters.refresh_transposed(task);
 }
 
-#define GM_INSTANTIATE(T)          \
-    template class Optimizer<T>;   \
+#define GM_INSTANTIATE(T)        \
+    template class Optimizer<T>; \
     template void update_task(Pass<T>&, Optimizer<T>&, const UpdateSpec&, const ParameterTask&);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

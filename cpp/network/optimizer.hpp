@@ -41,8 +41,8 @@ class Optimizer {
     AlignedArray<T> states_[2];
 };
 
-// Updates the chunk of one task, and the layout that the backward product reads. With Collect::full it measures the weights
-// and their change.
+// Updates the chunk of one task, and the layout that the backward product reads. With Collect::full it measures the
+// weights and their change.
 template <class T>
 void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, const ParameterTask& task);
 

@@ -54,8 +54,7 @@ template <class T>
 void Parameters<T>::refresh_transposed(const ParameterTask& task) {
     const ParameterSpec& p = spec(task.parameter);
     if (!p.is_weight) return;
-    kernels_.transpose_chunk(p.inner, p.columns, task.inner_begin, task.inner_end, task.panel,
-                             values(task.parameter),
+    kernels_.transpose_chunk(p.inner, p.columns, task.inner_begin, task.inner_end, task.panel, values(task.parameter),
                              transposed_.data() + transposed_offsets_[task.parameter]);
 }
 

@@ -9,8 +9,8 @@
 
 namespace gradiometer {
 
-// A piece of work on the parameters: one chunk of the inner index of one panel of one parameter. All tasks of a network are
-// independent, so threads take them from one list in any order.
+// A piece of work on the parameters: one chunk of the inner index of one panel of one parameter. All tasks of a network
+// are independent, so threads take them from one list in any order.
 struct ParameterTask {
     Index parameter;
     Index chunk;  // number of the chunk

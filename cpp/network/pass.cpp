@@ -8,9 +8,9 @@ namespace gradiometer {
 void Interrupt::poll() {
     constexpr int64_t kInterval = 20'000'000;  // nanoseconds; asking takes Python's lock, so not more often
     if (!asked_ || requested()) return;
-    const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                            std::chrono::steady_clock::now().time_since_epoch())
-                            .count();
+    const int64_t now =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
     if (now < next_) return;
     next_ = now + kInterval;
     if (asked_()) requested_.store(true, std::memory_order_relaxed);
@@ -58,13 +58,13 @@ void gradient_task(Pass<T>& pass, const ParameterTask& task) {
     }
     if (pass.collect == Collect::nothing) return;
     const bool everything = pass.collect == Collect::full && p.is_weight;
-    pass.kernels.column_statistics(task.elements(), task.vectors, out, everything ? kColumnStatistics : kSquareStatistics,
-                                   work.gradient_statistics(task.parameter, task.chunk) + task.first_column,
-                                   padded<T>(p.columns));
+    pass.kernels.column_statistics(
+        task.elements(), task.vectors, out, everything ? kColumnStatistics : kSquareStatistics,
+        work.gradient_statistics(task.parameter, task.chunk) + task.first_column, padded<T>(p.columns));
 }
 
-#define GM_INSTANTIATE(T)                                \
-    template void commit_running_statistics(Pass<T>&);   \
+#define GM_INSTANTIATE(T)                              \
+    template void commit_running_statistics(Pass<T>&); \
     template void gradient_task(Pass<T>&, const ParameterTask&);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

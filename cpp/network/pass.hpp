@@ -15,7 +15,7 @@ namespace gradiometer {
 // Running statistics of one batch norm, and what the last training batch wants them to become.
 template <class T>
 struct RunningStatistics {
-    std::vector<T> mean, variance;            // width
+    std::vector<T> mean, variance;              // width
     std::vector<T> batch_mean, batch_variance;  // of the last training batch (variance unbiased), not yet merged
     int64_t batches = 0;
 };
@@ -66,8 +66,8 @@ struct Pass {
     bool abandoned() const { return plan.norms.empty() ? interrupt.requested() : stopped; }
 };
 
-// Fills output, delta (derivatives) and normalized of every block, for the rows of the range. With batch norm, `mine` is
-// all that the thread has, and the threads meet.
+// Fills output, delta (derivatives) and normalized of every block, for the rows of the range. With batch norm, `mine`
+// is all that the thread has, and the threads meet.
 template <class T>
 void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine);
 

@@ -7,7 +7,9 @@
 namespace gradiometer {
 namespace {
 
-std::string key(Index layer, const char* name) { return std::to_string(layer) + "." + name; }
+std::string key(Index layer, const char* name) {
+    return std::to_string(layer) + "." + name;
+}
 
 }  // namespace
 
@@ -71,8 +73,7 @@ Plan::Plan(Index in_features, const std::vector<LayerSpec>& layers)
             }
         }
     }
-    if (unmeasured != kNone)
-        blocks[dense_blocks[unmeasured]].measures_output = true;
+    if (unmeasured != kNone) blocks[dense_blocks[unmeasured]].measures_output = true;
 }
 
 double Plan::work_per_row() const {

@@ -1,5 +1,6 @@
-// A list of layers as a sequence of fused blocks. A block is a dense layer, a batch norm and a chain of elementwise layers
-// (activations, dropout), each of which may be missing; a new one begins wherever the order of the layers asks for it.
+// A list of layers as a sequence of fused blocks. A block is a dense layer, a batch norm and a chain of elementwise
+// layers (activations, dropout), each of which may be missing; a new one begins wherever the order of the layers asks
+// for it.
 #pragma once
 
 #include <string>
@@ -13,11 +14,11 @@ constexpr Index kNone = -1;
 
 // One elementwise layer of a block.
 struct Elementwise {
-    Index layer;                 // index in the list of layers
+    Index layer;  // index in the list of layers
     bool is_dropout;
-    double drop_probability;     // of a dropout
-    ActivationSpec activation;   // of an activation
-    Index measures = kNone;      // the dense layer whose activation this is
+    double drop_probability;    // of a dropout
+    ActivationSpec activation;  // of an activation
+    Index measures = kNone;     // the dense layer whose activation this is
 };
 
 struct Block {
@@ -26,7 +27,7 @@ struct Block {
     Index dense = kNone;   // number among the dense layers
     Index weight = kNone;  // numbers among the parameters
     Index bias = kNone;
-    Index norm = kNone;    // number among the batch norms
+    Index norm = kNone;  // number among the batch norms
     Index gamma = kNone;
     Index beta = kNone;
     double eps = 0;

@@ -230,8 +230,8 @@ void Trainer<T>::finish(Pass<T>& pass, double loss, double learning_rate) {
         throw NonfiniteError{step, *source_, refused_by_clip_};
 }
 
-#define GM_INSTANTIATE(T)                                                                          \
-    template double Trainer<T>::step(const Batch<T>&, double, const AskInterrupted&);              \
+#define GM_INSTANTIATE(T)                                                             \
+    template double Trainer<T>::step(const Batch<T>&, double, const AskInterrupted&); \
     template void Trainer<T>::apply_gradients(double, double);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

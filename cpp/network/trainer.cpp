@@ -80,7 +80,8 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
         // An epoch that was broken off is not taken up again: the next one has an order of its own.
         const int64_t number = epochs_++;
         if (shuffle)
-            draw_permutation({spec_.seed, static_cast<uint32_t>(number), Purpose::shuffle}, training.count, order.data());
+            draw_permutation({spec_.seed, static_cast<uint32_t>(number), Purpose::shuffle}, training.count,
+                             order.data());
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
             const Batch<T> batch{training, shuffle ? order.data() + begin : nullptr, begin, ends[i] - begin};
@@ -88,7 +89,8 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
             begin = ends[i];
             const bool last = i + 1 == ends.size();
             if (callbacks.progress && (last || clock.due()))
-                callbacks.progress({epoch + 1, epochs, static_cast<int64_t>(i) + 1, static_cast<int64_t>(ends.size()), loss});
+                callbacks.progress(
+                    {epoch + 1, epochs, static_cast<int64_t>(i) + 1, static_cast<int64_t>(ends.size()), loss});
             if (stopped_) return false;
         }
         if (validation) {
@@ -153,13 +155,13 @@ Evaluation Trainer<T>::evaluate(const Examples<T>& examples, const AskInterrupte
     return {loss / total_weight, accuracy};
 }
 
-#define GM_INSTANTIATE(T)                                                                                       \
-    template Trainer<T>::Trainer(std::shared_ptr<Network<T>>, const TrainerSpec&, std::shared_ptr<Recorder>);   \
-    template void Trainer<T>::set_counters(int64_t, int64_t, int64_t);                                          \
-    template void Trainer<T>::copy_state(int, Index, T*);                                                       \
-    template void Trainer<T>::set_state(int, Index, const T*);                                                  \
-    template bool Trainer<T>::fit(const Examples<T>&, const std::optional<Examples<T>>&, int64_t, Index, bool,  \
-                                  const FitCallbacks&);                                                         \
+#define GM_INSTANTIATE(T)                                                                                      \
+    template Trainer<T>::Trainer(std::shared_ptr<Network<T>>, const TrainerSpec&, std::shared_ptr<Recorder>);  \
+    template void Trainer<T>::set_counters(int64_t, int64_t, int64_t);                                         \
+    template void Trainer<T>::copy_state(int, Index, T*);                                                      \
+    template void Trainer<T>::set_state(int, Index, const T*);                                                 \
+    template bool Trainer<T>::fit(const Examples<T>&, const std::optional<Examples<T>>&, int64_t, Index, bool, \
+                                  const FitCallbacks&);                                                        \
     template Evaluation Trainer<T>::evaluate(const Examples<T>&, const AskInterrupted&);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

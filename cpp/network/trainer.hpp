@@ -53,16 +53,16 @@ class Trainer {
   public:
     Trainer(std::shared_ptr<Network<T>> network, const TrainerSpec& spec, std::shared_ptr<Recorder> recorder);
 
-    // One batch; returns the loss before the update. Throws Interrupted or NonfiniteError, the network then being as it was;
-    // std::invalid_argument for a single row before batch norm.
+    // One batch; returns the loss before the update. Throws Interrupted or NonfiniteError, the network then being as it
+    // was; std::invalid_argument for a single row before batch norm.
     double step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask);
-    // Clip, update and record after the network's own backward(dy). loss: NaN if unknown. std::logic_error: there was no
-    // backward pass since the last update.
+    // Clip, update and record after the network's own backward(dy). loss: NaN if unknown. std::logic_error: there was
+    // no backward pass since the last update.
     void apply_gradients(double loss, double learning_rate);
-    // Epochs over all examples. Returns false if a value that is not finite ended it (OnNonfinite::stop). What was finished
-    // before an exception stays.
-    bool fit(const Examples<T>& training, const std::optional<Examples<T>>& validation, int64_t epochs, Index batch_size,
-             bool shuffle, const FitCallbacks& callbacks);
+    // Epochs over all examples. Returns false if a value that is not finite ended it (OnNonfinite::stop). What was
+    // finished before an exception stays.
+    bool fit(const Examples<T>& training, const std::optional<Examples<T>>& validation, int64_t epochs,
+             Index batch_size, bool shuffle, const FitCallbacks& callbacks);
     Evaluation evaluate(const Examples<T>& examples, const AskInterrupted& ask);
 
     // State: counters, and the optimizer's arrays in the shapes of the parameters.

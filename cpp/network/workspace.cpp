@@ -13,7 +13,9 @@ Index row_stride(Index width) {
     return stride % kKibibyte == 0 ? stride + padded<T>(1) : stride;
 }
 
-Index chunk_count(Index inner) { return (inner + kInnerChunk - 1) / kInnerChunk; }
+Index chunk_count(Index inner) {
+    return (inner + kInnerChunk - 1) / kInnerChunk;
+}
 
 }  // namespace
 
@@ -72,7 +74,9 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         norm_merged_ = AlignedArray<T>(threads_ * 3 * norm_size_);
         alive_ = AlignedArray<uint8_t>(threads_ * alive_size_);
     }
-    const int wanted = collect == Collect::nothing ? 0 : collect == Collect::full ? kColumnStatistics : kSquareStatistics;
+    const int wanted = collect == Collect::nothing ? 0
+                       : collect == Collect::full  ? kColumnStatistics
+                                                   : kSquareStatistics;
     if (wanted > column_count_) {
         column_count_ = wanted;
         gradient_statistics_ = AlignedArray<double>(statistics_size_ * column_count_);

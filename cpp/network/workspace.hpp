@@ -1,5 +1,5 @@
-// The memory of one batch: activations, deltas, partial statistics. Allocated once for the largest batch seen, so that a
-// step allocates nothing.
+// The memory of one batch: activations, deltas, partial statistics. Allocated once for the largest batch seen, so that
+// a step allocates nothing.
 #pragma once
 
 #include <vector>
@@ -43,14 +43,15 @@ class Workspace {
     // Room for one matrix of the rows from `first_row` on, of any width of the network.
     T* scratch(Index first_row) { return scratch_.data() + first_row * scratch_stride_; }
 
-    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward and
-    // two for backward, which a fast thread may reach while a slow one still merges those of forward), and each thread's
-    // own merged copy (three arrays; backward uses the first two again).
+    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward
+    // and two for backward, which a fast thread may reach while a slow one still merges those of forward), and each
+    // thread's own merged copy (three arrays; backward uses the first two again).
     T* norm_partial(Index norm, int which) {
         return norm_partials_.data() + chunks_ * 4 * norm_offsets_[norm] + which * chunks_ * padded_norm_width(norm);
     }
     T* norm_merged(Index norm, int thread, int which) {
-        return norm_merged_.data() + thread * 3 * norm_size_ + 3 * norm_offsets_[norm] + which * padded_norm_width(norm);
+        return norm_merged_.data() + thread * 3 * norm_size_ + 3 * norm_offsets_[norm] +
+               which * padded_norm_width(norm);
     }
 
     double* row_loss() { return row_loss_.data(); }
@@ -62,7 +63,8 @@ class Workspace {
     ActivationMoments* moments(Index dense) { return moments_.data() + dense * chunks_; }
     uint8_t* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
 
-    // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns doubles.
+    // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns
+    // doubles.
     int column_statistics_count() const { return column_count_; }
     double* gradient_statistics(Index parameter, Index chunk);
     double* update_statistics(Index parameter, Index chunk);  // weight squares, then update squares: 3 + 3

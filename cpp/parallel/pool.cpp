@@ -113,8 +113,8 @@ class Pool {
     const std::function<void(Team&, int)>* work_ = nullptr;
 };
 
-// Never destroyed: detached workers may still wait on it while the process exits. After fork its threads do not exist in
-// the child, which forgets it and makes another.
+// Never destroyed: detached workers may still wait on it while the process exits. After fork its threads do not exist
+// in the child, which forgets it and makes another.
 std::atomic<Pool*> pool_of_process{nullptr};
 
 Pool& pool() {
@@ -174,7 +174,9 @@ int available_processors() {
     return std::max(1, count);
 }
 
-int num_threads() { return threads_setting().load(std::memory_order_relaxed); }
+int num_threads() {
+    return threads_setting().load(std::memory_order_relaxed);
+}
 
 void set_num_threads(int threads) {
     if (threads < 1 || threads > 1024)
@@ -182,8 +184,12 @@ void set_num_threads(int threads) {
     threads_setting().store(threads, std::memory_order_relaxed);
 }
 
-void Team::wait(unsigned round) { wait_for_change(round_, round, kSpinsAtBarrier); }
+void Team::wait(unsigned round) {
+    wait_for_change(round_, round, kSpinsAtBarrier);
+}
 
-void run_parallel(int threads, const std::function<void(Team&, int)>& work) { pool().run(threads, work); }
+void run_parallel(int threads, const std::function<void(Team&, int)>& work) {
+    pool().run(threads, work);
+}
 
 }  // namespace gradiometer

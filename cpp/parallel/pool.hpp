@@ -1,6 +1,6 @@
 // A small pool of threads. Work is a function called once in each of `threads` threads, the caller being number 0;
-// inside, the threads meet at barriers. Workers spin for a moment after a task, since a training loop brings the next one
-// soon, then sleep. After fork, the child starts a pool of its own. When the pool is taken by another thread of the
+// inside, the threads meet at barriers. Workers spin for a moment after a task, since a training loop brings the next
+// one soon, then sleep. After fork, the child starts a pool of its own. When the pool is taken by another thread of the
 // program, or the caller is itself inside a task, the work runs in the caller alone.
 #pragma once
 
@@ -52,8 +52,8 @@ class Team {
     std::atomic<unsigned> round_{0};
 };
 
-// Calls work(team, thread) in up to `threads` threads and returns when all are done; team.size() tells how many there are.
-// work must not throw in a thread other than 0, and thread 0 only after the last meeting.
+// Calls work(team, thread) in up to `threads` threads and returns when all are done; team.size() tells how many there
+// are. work must not throw in a thread other than 0, and thread 0 only after the last meeting.
 void run_parallel(int threads, const std::function<void(Team&, int)>& work);
 
 }  // namespace gradiometer

@@ -20,7 +20,9 @@ std::pair<uint64_t, uint64_t> random_words(const Stream& stream, int64_t block) 
     return {uint64_t{b} << 32 | a, uint64_t{d} << 32 | c};
 }
 
-double to_unit(uint64_t word) { return static_cast<double>(word >> 11) * 0x1p-53; }
+double to_unit(uint64_t word) {
+    return static_cast<double>(word >> 11) * 0x1p-53;
+}
 
 // Calls pair(block) for the draws 2 · block and 2 · block + 1, on all threads where there are many.
 template <class DrawPair>

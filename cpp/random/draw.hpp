@@ -1,6 +1,6 @@
 // Random numbers of a network: initial weights and the order of examples. All are drawn in double from Philox counters
-// (number of the draw, stream, purpose) under the seed, and computed with operations that every machine rounds alike, so
-// a seed gives the same bits everywhere and with every number of threads.
+// (number of the draw, stream, purpose) under the seed, and computed with operations that every machine rounds alike,
+// so a seed gives the same bits everywhere and with every number of threads.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,9 @@ void draw_uniform(const Stream& stream, int64_t count, double* out);
 // out[0 … count): standard normal (Box and Muller 1958).
 void draw_normal(const Stream& stream, int64_t count, double* out);
 
-// out (rows × columns, row-major): orthonormal columns, or rows if there are fewer of them, uniformly distributed: the Q
-// of the QR decomposition of a normal matrix, signed so that R has a positive diagonal (Saxe et al. 2014; Mezzadri 2007).
+// out (rows × columns, row-major): orthonormal columns, or rows if there are fewer of them, uniformly distributed: the
+// Q of the QR decomposition of a normal matrix, signed so that R has a positive diagonal (Saxe et al. 2014; Mezzadri
+// 2007).
 void draw_orthogonal(const Stream& stream, int64_t rows, int64_t columns, double* out);
 
 // out: the numbers 0 … count - 1 in random order, each order equally likely (Fisher and Yates; Lemire 2019 for numbers

@@ -1,6 +1,6 @@
-// log, sine and cosine of doubles for drawing numbers. The mathematics library of the system may round differently from one
-// machine to the next; these use only additions, multiplications and divisions, which do not. Errors are below 2 ulp
-// (of 1, for sine and cosine).
+// log, sine and cosine of doubles for drawing numbers. The mathematics library of the system may round differently from
+// one machine to the next; these use only additions, multiplications and divisions, which do not. Errors are below 2
+// ulp (of 1, for sine and cosine).
 #pragma once
 
 #include <bit>
@@ -8,7 +8,8 @@
 
 namespace gradiometer {
 
-// For normal, positive x. x = 2^e · m with m in [√½, √2), log m = 2 artanh((m - 1) / (m + 1)) as a series in its argument.
+// For normal, positive x. x = 2^e · m with m in [√½, √2), log m = 2 artanh((m - 1) / (m + 1)) as a series in its
+// argument.
 inline double portable_log(double x) {
     constexpr double kLog2High = 0x1.62e42fee00000p-1;  // the leading 33 bits, so that e · high is exact
     constexpr double kLog2Low = 0x1.a39ef35793c76p-33;

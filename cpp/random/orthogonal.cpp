@@ -1,6 +1,6 @@
 // QR decomposition by Householder reflections (Golub and Van Loan, "Matrix Computations", 5.2), in plain double: one
-// column is contiguous in memory, and columns are reflected in stripes that fit a cache, so that a reflection is read from
-// memory once for many of them. Columns do not depend on one another, so threads share the stripes.
+// column is contiguous in memory, and columns are reflected in stripes that fit a cache, so that a reflection is read
+// from memory once for many of them. Columns do not depend on one another, so threads share the stripes.
 #include <cmath>
 #include <vector>
 

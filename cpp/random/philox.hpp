@@ -1,5 +1,5 @@
-// Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-// 2011): four random words from a counter and a key, the same wherever and in whatever order they are asked for.
+// Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", 2011): four random words from a counter and a key, the same wherever and in whatever order they are asked for.
 // Dropout has a vector form of it in kernels/dropout.hpp.
 #pragma once
 

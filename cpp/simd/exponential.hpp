@@ -11,9 +11,9 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// round_and_bias is 1.5 · 2^(mantissa bits) + the exponent's bias. A small number added to it is rounded to an integer n,
-// and the last bits of the sum are the exponent field of 2ⁿ.
-// ln2_high has so many trailing zeros that n · ln2_high is exact, also without fused multiply-add.
+// round_and_bias is 1.5 · 2^(mantissa bits) + the exponent's bias. A small number added to it is rounded to an integer
+// n, and the last bits of the sum are the exponent field of 2ⁿ. ln2_high has so many trailing zeros that n · ln2_high
+// is exact, also without fused multiply-add.
 template <class T>
 struct ExpConstants;
 
@@ -24,10 +24,9 @@ struct ExpConstants<float> {
     static constexpr float log2_e = 1.44269504f;
     static constexpr float ln2_high = 0x1.62e4p-1f;
     static constexpr float ln2_low = 0x1.7f7d1cp-20f;
-    static constexpr float q[] = {0.5f,          0.166666657f,   0.0416664667f,
-                                  0.00833363924f, 0.00139349524f, 0.000196720561f};
-    static constexpr float exp_is_zero = -104.0f;      // exp of all below rounds to zero
-    static constexpr float exp_is_infinite = 89.0f;    // exp of all above overflows
+    static constexpr float q[] = {0.5f, 0.166666657f, 0.0416664667f, 0.00833363924f, 0.00139349524f, 0.000196720561f};
+    static constexpr float exp_is_zero = -104.0f;    // exp of all below rounds to zero
+    static constexpr float exp_is_infinite = 89.0f;  // exp of all above overflows
     static constexpr float exp_may_be_subnormal = -80.0f;
     static constexpr float expm1_is_minus_one = -20.0f;
     static constexpr float expm1_is_identity = 0x1p-26f;
@@ -42,9 +41,9 @@ struct ExpConstants<double> {
     static constexpr double log2_e = 1.4426950408889634074;
     static constexpr double ln2_high = 0x1.62e42fefa38p-1;
     static constexpr double ln2_low = 0x1.ef35793c76730p-45;
-    static constexpr double q[] = {0.5000000000000007,     0.16666666666666696,   0.0416666666665607,
-                                   0.008333333333298196,   0.0013888888936235146, 0.0001984126995049437,
-                                   2.480150036285968e-05,  2.755718644816102e-06, 2.762775316805376e-07,
+    static constexpr double q[] = {0.5000000000000007,    0.16666666666666696,   0.0416666666665607,
+                                   0.008333333333298196,  0.0013888888936235146, 0.0001984126995049437,
+                                   2.480150036285968e-05, 2.755718644816102e-06, 2.762775316805376e-07,
                                    2.5124839100313023e-08};
     static constexpr double exp_is_zero = -746.0;
     static constexpr double exp_is_infinite = 710.0;
@@ -81,7 +80,8 @@ GM_INLINE Vec<T> expm1_of_rest(Vec<T> r) {
 // n as an addend to the exponent field.
 template <class T>
 GM_INLINE Ints<T> exponent_step(int n) {
-    return broadcast_int<T>(static_cast<typename Native<T>::Integer>(n) * (int64_t{1} << ExpConstants<T>::mantissa_bits));
+    return broadcast_int<T>(static_cast<typename Native<T>::Integer>(n) *
+                            (int64_t{1} << ExpConstants<T>::mantissa_bits));
 }
 
 // exp(x + correction) for exp_is_zero ≤ x ≤ exp_is_infinite or NaN, and a correction of at most 0.05 in magnitude.

@@ -16,11 +16,11 @@ namespace {
 
 #if GM_VECTOR_BYTES == 64 && defined(GM_EMULATE)
 
-#define GM_HALVES(type, intrinsic, ...)                                       \
-    type half[2];                                                             \
-    for (int i = 0; i < 2; ++i) half[i] = intrinsic(__VA_ARGS__);             \
-    decltype(a) result;                                                       \
-    __builtin_memcpy(&result.v, half, sizeof(result.v));                      \
+#define GM_HALVES(type, intrinsic, ...)                           \
+    type half[2];                                                 \
+    for (int i = 0; i < 2; ++i) half[i] = intrinsic(__VA_ARGS__); \
+    decltype(a) result;                                           \
+    __builtin_memcpy(&result.v, half, sizeof(result.v));          \
     return result;
 
 GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
@@ -57,8 +57,12 @@ GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
     return {(Native<double>::Vector)_mm512_fmadd_pd((__m512d)a.v, (__m512d)b.v, (__m512d)c.v)};
 }
-GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)_mm512_sqrt_ps((__m512)a.v)}; }
-GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)_mm512_sqrt_pd((__m512d)a.v)}; }
+GM_INLINE Vec<float> sqrt(Vec<float> a) {
+    return {(Native<float>::Vector)_mm512_sqrt_ps((__m512)a.v)};
+}
+GM_INLINE Vec<double> sqrt(Vec<double> a) {
+    return {(Native<double>::Vector)_mm512_sqrt_pd((__m512d)a.v)};
+}
 
 #elif GM_VECTOR_BYTES == 32
 
@@ -68,8 +72,12 @@ GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
     return {(Native<double>::Vector)_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v)};
 }
-GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)_mm256_sqrt_ps((__m256)a.v)}; }
-GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)_mm256_sqrt_pd((__m256d)a.v)}; }
+GM_INLINE Vec<float> sqrt(Vec<float> a) {
+    return {(Native<float>::Vector)_mm256_sqrt_ps((__m256)a.v)};
+}
+GM_INLINE Vec<double> sqrt(Vec<double> a) {
+    return {(Native<double>::Vector)_mm256_sqrt_pd((__m256d)a.v)};
+}
 
 #elif defined(GM_ISA_NEON)
 
@@ -79,8 +87,12 @@ GM_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
 GM_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
     return {(Native<double>::Vector)vfmaq_f64((float64x2_t)c.v, (float64x2_t)a.v, (float64x2_t)b.v)};
 }
-GM_INLINE Vec<float> sqrt(Vec<float> a) { return {(Native<float>::Vector)vsqrtq_f32((float32x4_t)a.v)}; }
-GM_INLINE Vec<double> sqrt(Vec<double> a) { return {(Native<double>::Vector)vsqrtq_f64((float64x2_t)a.v)}; }
+GM_INLINE Vec<float> sqrt(Vec<float> a) {
+    return {(Native<float>::Vector)vsqrtq_f32((float32x4_t)a.v)};
+}
+GM_INLINE Vec<double> sqrt(Vec<double> a) {
+    return {(Native<double>::Vector)vsqrtq_f64((float64x2_t)a.v)};
+}
 
 #else
 

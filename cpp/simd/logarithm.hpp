@@ -1,7 +1,8 @@
 // log, log1p, and log(1 + exp(x)).
 //
 // The argument is written as 2ᵏ (1 + f) with 1 + f between √½ and √2, so that its logarithm is k ln 2 + log(1 + f).
-// Polynomials: own Remez fits in 50 digits of the relative error of log(1 + f), coefficients rounded one after the other.
+// Polynomials: own Remez fits in 50 digits of the relative error of log(1 + f), coefficients rounded one after the
+// other.
 #pragma once
 
 #include "simd/exponential.hpp"

@@ -116,14 +116,14 @@ GM_INLINE void store_first(T* to, Vec<T> x, ptrdiff_t count) {
 
 // ---- arithmetic ---------------------------------------------------------------------------------------------------
 
-#define GM_OPERATOR(op)                                    \
-    template <class T>                                     \
-    GM_INLINE Vec<T> operator op(Vec<T> a, Vec<T> b) {     \
-        return {a.v op b.v};                               \
-    }                                                      \
-    template <class T>                                     \
-    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) {  \
-        return {a.v op b.v};                               \
+#define GM_OPERATOR(op)                                   \
+    template <class T>                                    \
+    GM_INLINE Vec<T> operator op(Vec<T> a, Vec<T> b) {    \
+        return {a.v op b.v};                              \
+    }                                                     \
+    template <class T>                                    \
+    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) { \
+        return {a.v op b.v};                              \
     }
 GM_OPERATOR(+)
 GM_OPERATOR(-)
@@ -140,14 +140,14 @@ GM_INLINE Vec<T> operator-(Vec<T> a) {
     return {-a.v};
 }
 
-#define GM_INTEGER_OPERATOR(op)                            \
-    template <class T>                                     \
-    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) {  \
-        return {a.v op b.v};                               \
-    }                                                      \
-    template <class T>                                     \
-    GM_INLINE Mask<T> operator op(Mask<T> a, Mask<T> b) {  \
-        return {a.v op b.v};                               \
+#define GM_INTEGER_OPERATOR(op)                           \
+    template <class T>                                    \
+    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) { \
+        return {a.v op b.v};                              \
+    }                                                     \
+    template <class T>                                    \
+    GM_INLINE Mask<T> operator op(Mask<T> a, Mask<T> b) { \
+        return {a.v op b.v};                              \
     }
 GM_INTEGER_OPERATOR(&)
 GM_INTEGER_OPERATOR(|)
@@ -167,20 +167,20 @@ GM_INLINE Ints<T> operator<<(Ints<T> a, int bits) {
 // Zeros come in from the left. (Shifts that copy the sign are missing for 64 bits before AVX-512.)
 template <class T>
 GM_INLINE Ints<T> logical_shift_right(Ints<T> a, int bits) {
-    return {reinterpret_cast<typename Native<T>::Integers>(
-        reinterpret_cast<typename Native<T>::Unsigned>(a.v) >> bits)};
+    return {
+        reinterpret_cast<typename Native<T>::Integers>(reinterpret_cast<typename Native<T>::Unsigned>(a.v) >> bits)};
 }
 
 // ---- comparison and selection (IEEE: every comparison with a NaN but != is false) ---------------------------------
 
-#define GM_COMPARISON(op)                                                          \
-    template <class T>                                                             \
-    GM_INLINE Mask<T> operator op(Vec<T> a, Vec<T> b) {                            \
-        return {reinterpret_cast<typename Native<T>::Integers>(a.v op b.v)};       \
-    }                                                                              \
-    template <class T>                                                             \
-    GM_INLINE Mask<T> operator op(Ints<T> a, Ints<T> b) {                          \
-        return {reinterpret_cast<typename Native<T>::Integers>(a.v op b.v)};       \
+#define GM_COMPARISON(op)                                                    \
+    template <class T>                                                       \
+    GM_INLINE Mask<T> operator op(Vec<T> a, Vec<T> b) {                      \
+        return {reinterpret_cast<typename Native<T>::Integers>(a.v op b.v)}; \
+    }                                                                        \
+    template <class T>                                                       \
+    GM_INLINE Mask<T> operator op(Ints<T> a, Ints<T> b) {                    \
+        return {reinterpret_cast<typename Native<T>::Integers>(a.v op b.v)}; \
     }
 GM_COMPARISON(<)
 GM_COMPARISON(<=)
@@ -199,8 +199,7 @@ GM_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
 // Lane by lane: mask ? a : +0.
 template <class T>
 GM_INLINE Vec<T> keep(Mask<T> mask, Vec<T> a) {
-    return {reinterpret_cast<typename Native<T>::Vector>(mask.v &
-                                                         reinterpret_cast<typename Native<T>::Integers>(a.v))};
+    return {reinterpret_cast<typename Native<T>::Vector>(mask.v & reinterpret_cast<typename Native<T>::Integers>(a.v))};
 }
 
 // The smaller (larger) of the two; b where either is a NaN.
@@ -234,8 +233,8 @@ GM_INLINE Vec<T> from_bits(Ints<T> x) {
 
 template <class T>
 GM_INLINE Ints<T> sign_bit() {
-    return broadcast_int<T>(static_cast<typename Native<T>::Integer>(
-        sizeof(T) == 4 ? static_cast<int64_t>(INT32_MIN) : INT64_MIN));
+    return broadcast_int<T>(
+        static_cast<typename Native<T>::Integer>(sizeof(T) == 4 ? static_cast<int64_t>(INT32_MIN) : INT64_MIN));
 }
 
 template <class T>
