@@ -3,9 +3,8 @@
 With the upstream gradient g = dL/dy the chain rule gives dL/dw2 = w1·x·g and dL/dw1 = w2·x·g.
 The notes contain two slips:
 
-1. They set w1 = w2 = 10 and say that dL/dw2 = 10 and dL/dw1 = 100. With w1 = w2 the two gradients are
-equal by
-   symmetry. Their numbers are those of w1 = 1, x = 1, g = 10.
+1. They set w1 = w2 = 10 and say that dL/dw2 = 10 and dL/dw1 = 100. With w1 = w2 the two gradients are equal
+   by symmetry. Their numbers are those of w1 = 1, x = 1, g = 10.
 2. With w2 = 0.1 they print dL/dw1 = 10; it is 0.1 · 10 = 1. The gradient shrinks tenfold on its way back.
 """
 
