@@ -30,26 +30,26 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
                  const T* start, bool resume, T* __restrict c, Index c_stride) {
     Vec<T> sum[Rows][Vectors];
     if (resume) {
-        for (int i = 0; i < Rows; ++i)
-            for (int v = 0; v < Vectors; ++v) sum[i][v] = load(c + i * c_stride + v * kLanes<T>);
+        GM_UNROLL for (int i = 0; i < Rows; ++i)
+            GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = load(c + i * c_stride + v * kLanes<T>);
     } else {
-        for (int v = 0; v < Vectors; ++v) {
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Vec<T> first = start ? load(start + v * kLanes<T>) : zero<T>();
-            for (int i = 0; i < Rows; ++i) sum[i][v] = first;
+            GM_UNROLL for (int i = 0; i < Rows; ++i) sum[i][v] = first;
         }
     }
     for (Index t = 0; t < steps; ++t) {
         Vec<T> row[Vectors];
-        for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
-        for (int i = 0; i < Rows; ++i) {
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
+        GM_UNROLL for (int i = 0; i < Rows; ++i) {
             const Vec<T> factor = broadcast(walk == Walk::along_rows ? a[i * a_stride] : a[i]);
-            for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
+            GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
         }
         a += walk == Walk::along_rows ? 1 : a_stride;
         b += b_stride;
     }
-    for (int i = 0; i < Rows; ++i)
-        for (int v = 0; v < Vectors; ++v) store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
+    GM_UNROLL for (int i = 0; i < Rows; ++i)
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
 }
 
 template <class T>

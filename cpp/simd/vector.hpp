@@ -12,6 +12,12 @@
 #include <stdint.h>
 
 #define GM_INLINE static inline __attribute__((always_inline))
+// Before a loop of a few iterations whose variables are to live in registers.
+#ifdef __clang__
+#define GM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define GM_UNROLL _Pragma("GCC unroll 16")
+#endif
 #define GM_INLINE_MEMBER inline __attribute__((always_inline))
 
 namespace gradiometer::GM_ISA {
@@ -66,16 +72,12 @@ GM_INLINE Vec<T> zero() {
 
 template <class T>
 GM_INLINE Vec<T> broadcast(T x) {
-    typename Native<T>::Vector v;
-    for (ptrdiff_t lane = 0; lane < kLanes<T>; ++lane) v[lane] = x;
-    return {v};
+    return {x - typename Native<T>::Vector{}};  // the compiler's way to say it; x - 0 is x, whatever x is
 }
 
 template <class T>
 GM_INLINE Ints<T> broadcast_int(typename Native<T>::Integer x) {
-    typename Native<T>::Integers v;
-    for (ptrdiff_t lane = 0; lane < kLanes<T>; ++lane) v[lane] = x;
-    return {v};
+    return {x - typename Native<T>::Integers{}};
 }
 
 // 0, 1, 2, …: the number of each lane.
