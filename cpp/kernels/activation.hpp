@@ -216,12 +216,5 @@ void activate(ActivationSpec spec, Index rows, Index columns, const T* z, Index 
 #undef GM_CASE
 }
 
-template <class T>
-void multiply(Index rows, Index columns, const T* a, Index a_stride, T* out, Index out_stride) {
-    for (Index r = 0; r < rows; ++r)
-        for (Index j = 0; j < columns; j += kLanes<T>)
-            store(out + r * out_stride + j, load(a + r * a_stride + j) * load(out + r * out_stride + j));
-}
-
 }  // namespace
 }  // namespace gradiometer::GM_ISA

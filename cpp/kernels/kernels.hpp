@@ -131,8 +131,10 @@ struct KernelTable {
     // h *= mask · scale in place; unless null, derivative *= the same, or = where `overwrite`.
     void (*dropout)(const DropoutSpec& spec, Index rows, Index first_row, Index columns, T* h, Index h_stride,
                     T* derivative, Index derivative_stride, bool overwrite);
-    // out = a · out, entry by entry.
-    void (*multiply)(Index rows, Index columns, const T* a, Index a_stride, T* out, Index out_stride);
+    // dz = dh · φ′. `kept` is φ′, or with from_output h = φ(z), where slope_from_output(spec) says that it is enough.
+    // dz may be dh or kept. Unless null, squares gets those of dz, three doubles for each chunk of rows.
+    void (*backpropagate)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* dh,
+                          Index dh_stride, const T* kept, Index kept_stride, T* dz, Index dz_stride, double* squares);
 
     // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays
     // padded.
@@ -195,6 +197,12 @@ struct KernelTable {
     // out = f(in), flat; name: "exp", "expm1", "log", "log1p", "sigmoid", "tanh", "erf", "erfc". False: no such name.
     bool (*evaluate)(const char* name, Index count, const T* in, T* out);
 };
+
+// Whether φ′(z) can be had from φ(z) with the same bits as from z, so that it need not be stored.
+constexpr bool slope_from_output(ActivationSpec spec) {
+    return spec.kind == ActivationKind::relu || spec.kind == ActivationKind::tanh ||
+           spec.kind == ActivationKind::sigmoid;
+}
 
 // Columns, rounded up so that every row of a padded matrix starts on a cache line.
 template <class T>

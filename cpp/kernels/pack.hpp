@@ -38,14 +38,20 @@ void transpose_chunk(Index inner, Index columns, Index inner_begin, Index inner_
     const Index used = panel_columns<T>(columns, panel_index);
     const Index first = panel_index * kPanel<T>;
     const T* from = panels + first * inner;
-    for (Index k = inner_begin; k < inner_end; k += kPanel<T>) {
-        // One panel of the transpose: `inner` is its column index, and it is as wide as the inner indices left.
+    for (Index k = inner_begin; k < inner_end; k += kLanes<T>) {
+        // One vector of a panel of the transpose: `inner` is its column index.
         const Index panel = k / kPanel<T>;
         const Index to_width = panel_vectors<T>(inner, panel) * kLanes<T>;
-        const Index to_used = panel_columns<T>(inner, panel);
-        T* to = transposed_panels + k * columns + first * to_width;
-        for (Index j = 0; j < used; ++j)
-            for (Index i = 0; i < to_used; ++i) to[j * to_width + i] = from[(k + i) * width + j];
+        T* to = transposed_panels + panel * kPanel<T> * columns + first * to_width + k % kPanel<T>;
+        for (Index column = 0; column < used; column += kLanes<T>) {
+            Vec<T> square[kLanes<T>];
+            GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i) square[i] =
+                k + i < inner_end ? load(from + (k + i) * width + column) : zero<T>();
+            transpose(square);
+            const Index count = used - column < kLanes<T> ? used - column : kLanes<T>;
+            GM_UNROLL for (Index j = 0; j < kLanes<T>; ++j) if (j < count)
+                store(to + (column + j) * to_width, square[j]);
+        }
     }
 }
 

@@ -41,5 +41,24 @@ struct Squares<double> {
     }
 };
 
+// Adds the squares of a padded row to sixteen virtual lanes.
+template <class T>
+GM_INLINE void add_row_squares(const T* row, Index columns, Squares<T> (&sums)[Lanes16<double>::kVectors]) {
+    for (Index j = 0; j < columns; j += kVirtualLanes) {
+        const Lanes16<double> x = to_double(load16(row, j, columns));
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sums[v].add(x.part[v]);
+    }
+}
+
+// The lanes folded: one number for each kind of square.
+template <class T>
+GM_INLINE void fold_squares(const Squares<T> (&sums)[Lanes16<double>::kVectors], double* out) {
+    for (int which = 0; which < kSquareStatistics; ++which) {
+        Lanes16<double> lanes;
+        for (Index v = 0; v < Lanes16<double>::kVectors; ++v) lanes.part[v] = sums[v].sum(which);
+        out[which] = fold(lanes);
+    }
+}
+
 }  // namespace
 }  // namespace gradiometer::GM_ISA

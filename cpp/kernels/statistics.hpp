@@ -8,21 +8,12 @@ namespace {
 
 template <class T>
 void row_chunk_squares(Index rows, Index columns, const T* a, Index stride, double* out) {
-    for (Index begin = 0; begin < rows; begin += kRowChunk) {
+    for (Index begin = 0; begin < rows; begin += kRowChunk, out += kSquareStatistics) {
         const Index end = begin + kRowChunk < rows ? begin + kRowChunk : rows;
         Squares<T> sums[Lanes16<double>::kVectors];
         for (auto& sum : sums) sum.clear();
-        for (Index r = begin; r < end; ++r) {
-            for (Index j = 0; j < columns; j += kVirtualLanes) {
-                const Lanes16<double> x = to_double(load16(a + r * stride, j, columns));
-                for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sums[v].add(x.part[v]);
-            }
-        }
-        for (int which = 0; which < kSquareStatistics; ++which) {
-            Lanes16<double> lanes;
-            for (Index v = 0; v < Lanes16<double>::kVectors; ++v) lanes.part[v] = sums[v].sum(which);
-            *out++ = fold(lanes);
-        }
+        for (Index r = begin; r < end; ++r) add_row_squares(a + r * stride, columns, sums);
+        fold_squares(sums, out);
     }
 }
 
@@ -54,42 +45,50 @@ struct Counts {
     }
 };
 
-template <class T>
-void column_statistics(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride) {
-    const Index width = vectors * kLanes<T>;
-    for (Index first = 0; first < width; first += kLanes<T>) {
-        Squares<T> squares[Wide<T>::kParts];
-        Counts<T> counts[Wide<T>::kParts];
-        for (Index part = 0; part < Wide<T>::kParts; ++part) {
-            squares[part].clear();
-            counts[part].clear();
-        }
-        if (count == kSquareStatistics) {
-            for (Index r = 0; r < rows; ++r) {
-                const Wide<T> x = widen(load(a + r * width + first));
-                for (Index part = 0; part < Wide<T>::kParts; ++part) squares[part].add(x.part[part]);
-            }
-        } else {
-            for (Index r = 0; r < rows; ++r) {
-                const Wide<T> x = widen(load(a + r * width + first));
-                for (Index part = 0; part < Wide<T>::kParts; ++part) {
-                    squares[part].add(x.part[part]);
-                    counts[part].add(x.part[part]);
-                }
-            }
-        }
-        for (Index part = 0; part < Wide<T>::kParts; ++part) {
-            double* column = out + first + part * kLanes<double>;
-            for (int which = 0; which < kSquareStatistics; ++which)
-                store(column + which * out_stride, squares[part].sum(which));
-            if (count == kSquareStatistics) continue;
-            store(column + absolute_sum * out_stride, counts[part].absolute);
-            store(column + absolute_max * out_stride, counts[part].largest);
-            store(column + zeros * out_stride, counts[part].zeros);
-            store(column + subnormals * out_stride, counts[part].subnormals);
-            store(column + nonfinite * out_stride, counts[part].nonfinite);
+// Squares of `Vectors` vectors of columns side by side: their chains of additions run at the same time.
+template <int Vectors, class T>
+static void column_squares(Index rows, const T* a, double* out, Index out_stride) {
+    constexpr Index kParts = Wide<T>::kParts;
+    Squares<T> sums[Vectors * kParts];
+    GM_UNROLL for (auto& sum : sums) sum.clear();
+    for (Index r = 0; r < rows; ++r, a += Vectors * kLanes<T>) {
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) {
+            const Wide<T> x = widen(load(a + v * kLanes<T>));
+            GM_UNROLL for (Index part = 0; part < kParts; ++part) sums[v * kParts + part].add(x.part[part]);
         }
     }
+    GM_UNROLL for (Index part = 0; part < Vectors * kParts; ++part)
+        GM_UNROLL for (int which = 0; which < kSquareStatistics; ++which)
+            store(out + which * out_stride + part * kLanes<double>, sums[part].sum(which));
+}
+
+template <class T>
+static void column_counts(Index rows, Index width, const T* a, double* out, Index out_stride) {
+    Counts<T> counts[Wide<T>::kParts];
+    for (auto& count : counts) count.clear();
+    for (Index r = 0; r < rows; ++r) {
+        const Wide<T> x = widen(load(a + r * width));
+        for (Index part = 0; part < Wide<T>::kParts; ++part) counts[part].add(x.part[part]);
+    }
+    for (Index part = 0; part < Wide<T>::kParts; ++part) {
+        double* column = out + part * kLanes<double>;
+        store(column + absolute_sum * out_stride, counts[part].absolute);
+        store(column + absolute_max * out_stride, counts[part].largest);
+        store(column + zeros * out_stride, counts[part].zeros);
+        store(column + subnormals * out_stride, counts[part].subnormals);
+        store(column + nonfinite * out_stride, counts[part].nonfinite);
+    }
+}
+
+template <class T>
+void column_statistics(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride) {
+    if (vectors == 2)
+        column_squares<2>(rows, a, out, out_stride);
+    else
+        column_squares<1>(rows, a, out, out_stride);
+    if (count == kSquareStatistics) return;
+    for (Index v = 0; v < vectors; ++v)
+        column_counts(rows, vectors * kLanes<T>, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
 }
 
 template <class T>

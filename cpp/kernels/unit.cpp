@@ -1,6 +1,7 @@
 // One instruction set's kernels for one element type: all headers of kernels/, compiled for GM_ISA and GM_REAL. The
 // table is the only name that leaves this object; CI checks that.
 #include "kernels/activation.hpp"
+#include "kernels/backpropagate.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/dropout.hpp"
 #include "kernels/evaluate.hpp"
@@ -30,7 +31,7 @@ constinit const KernelTable<Real> GM_TABLE = {
     .transpose_chunk = unit::transpose_chunk<Real>,
     .activate = unit::activate<Real>,
     .dropout = unit::dropout<Real>,
-    .multiply = unit::multiply<Real>,
+    .backpropagate = unit::backpropagate<Real>,
     .batch_norm_chunk = unit::batch_norm_chunk<Real>,
     .batch_norm_merge = unit::batch_norm_merge<Real>,
     .batch_norm_apply = unit::batch_norm_apply<Real>,

@@ -49,7 +49,7 @@ struct AdamRule {
           rest1(scalar<T>(1 - s.beta1)),
           beta2(scalar<T>(s.beta2)),
           rest2(scalar<T>(1 - s.beta2)),
-          root_correction(scalar<T>(__builtin_sqrt(s.correction2))),
+          root_correction(scalar<T>(1 / __builtin_sqrt(s.correction2))),
           epsilon(scalar<T>(s.epsilon)) {}
     GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T* state2) const {
         w = w * shrink;
@@ -58,7 +58,7 @@ struct AdamRule {
         const Vec<T> square = fma(rest2 * g, g, beta2 * load(state2));
         store(state1, mean);
         store(state2, square);
-        return fma(-step, mean / (sqrt(square) / root_correction + epsilon), w);
+        return fma(-step, mean / (fma(sqrt(square), root_correction, epsilon)), w);
     }
 };
 

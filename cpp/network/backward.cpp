@@ -6,7 +6,7 @@ namespace gradiometer {
 namespace {
 
 // Where dL/dh of a block is to be put: straight into its delta where that is dL/dz already, else into scratch, to be
-// multiplied by the derivative that stands in delta.
+// multiplied by the derivative.
 template <class T>
 T* gradient_target(Pass<T>& pass, Index number, Index first_row) {
     Workspace<T>& work = pass.work;
@@ -68,15 +68,20 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const Block& block = pass.plan.blocks[number];
         const Index stride = work.stride(number);
         T* delta = work.delta(number) + mine.begin * stride;
+        const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
+        double* squares = measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk * kSquareStatistics : nullptr;
+        const bool squares_in_chain = !block.chain.empty() && block.norm == kNone;
         if (!block.chain.empty())
-            pass.kernels.multiply(mine.count(), block.width, work.scratch(mine.begin), stride, delta, stride);
+            pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
+                                       work.scratch(mine.begin), stride,
+                                       block.slope_from_output ? work.output(number) + mine.begin * stride : delta,
+                                       stride, delta, stride, squares_in_chain ? squares : nullptr);
         if (block.norm != kNone) {
             normalize_backward(pass, team, thread, mine, number);
             if (pass.stopped) return;
         }
-        if (block.dense != kNone && pass.collect >= Collect::norms)
-            pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride,
-                                           work.delta_squares(block.dense) + mine.begin / kRowChunk * 3);
+        if (squares && !squares_in_chain)
+            pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride, squares);
         if (number == 0 && !pass.wants_input_gradient) return;
         T* before = number == 0 ? work.input_gradient() + mine.begin * work.input_stride()
                                 : gradient_target(pass, number - 1, mine.begin);

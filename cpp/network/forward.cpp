@@ -89,7 +89,7 @@ DropoutSpec dropout_spec(uint64_t seed, uint64_t step, const Elementwise& layer)
 }
 
 // The activations and dropouts of a block: h from `from`, and in delta(block) the derivative of h by `from`, which may
-// stand there itself.
+// stand there itself. Where h tells the derivative, `from` may be h, and delta(block) is left alone.
 template <class T>
 void run_chain(Pass<T>& pass, int thread, RowRange mine, Index number, Rows<T> from) {
     const Block& block = pass.plan.blocks[number];
@@ -107,14 +107,17 @@ void run_chain(Pass<T>& pass, int thread, RowRange mine, Index number, Rows<T> f
             pass.kernels.dropout(dropout_spec(pass.dropout_seed, pass.dropout_step, layer), mine.count(), mine.begin,
                                  block.width, h, stride, slope, stride, first);
         } else {
-            T* own_slope = first ? slope : scratch;
+            const bool measured = layer.measures != kNone && pass.collect == Collect::full;
+            T* own_slope = first && !block.slope_from_output ? slope : scratch;
             const Rows<T> source = first ? from : Rows<T>{h, stride};
             pass.kernels.activate(layer.activation, mine.count(), block.width, source.data, source.stride, h, stride,
-                                  own_slope, stride);
-            if (layer.measures != kNone && pass.collect == Collect::full)
+                                  block.slope_from_output && !measured ? nullptr : own_slope, stride);
+            if (measured)
                 measure<T>(pass, thread, mine, layer.measures, block.width, {h, stride}, own_slope, stride,
                            kSaturatedShare * largest_slope(layer.activation));
-            if (!first) pass.kernels.multiply(mine.count(), block.width, scratch, stride, slope, stride);
+            if (!first)
+                pass.kernels.backpropagate(layer.activation, false, mine.count(), block.width, scratch, stride, slope,
+                                           stride, slope, stride, nullptr);
         }
         first = false;
     }
@@ -135,7 +138,8 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const Block& block = pass.plan.blocks[number];
         const Index stride = work.stride(number);
         const Index at = mine.begin * stride;
-        T* after_norm = (block.chain.empty() ? work.output(number) : work.delta(number)) + at;
+        const bool in_output = block.chain.empty() || block.slope_from_output;
+        T* after_norm = (in_output ? work.output(number) : work.delta(number)) + at;
         T* z = block.norm == kNone ? after_norm : work.normalized(number) + at;
         if (block.dense != kNone) {
             pass.kernels.matmul(mine.count(), block.in_width, block.width, in.data, in.stride,

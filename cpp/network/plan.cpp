@@ -74,6 +74,9 @@ Plan::Plan(Index in_features, const std::vector<LayerSpec>& layers)
         }
     }
     if (unmeasured != kNone) blocks[dense_blocks[unmeasured]].measures_output = true;
+    for (Block& block : blocks)
+        block.slope_from_output = block.chain.size() == 1 && !block.chain[0].is_dropout &&
+                                  gradiometer::slope_from_output(block.chain[0].activation);
 }
 
 double Plan::work_per_row() const {

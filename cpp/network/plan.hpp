@@ -33,6 +33,7 @@ struct Block {
     double eps = 0;
     double momentum = 0;
     std::vector<Elementwise> chain;
+    bool slope_from_output = false;  // the chain is one activation whose derivative is had from its output
     bool measures_output = false;  // no activation follows the dense layer: its own output is measured
 };
 

@@ -116,6 +116,54 @@ GM_INLINE void store_first(T* to, Vec<T> x, ptrdiff_t count) {
     for (ptrdiff_t lane = 0; lane < count; ++lane) to[lane] = lanes[lane];
 }
 
+// ---- moving lanes --------------------------------------------------------------------------------------------------
+
+#ifdef __clang__
+#define GM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define GM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (typename Native<T>::Integers){__VA_ARGS__})
+#endif
+
+// a0 b0 a1 b1 …: the lower (upper) halves of a and b, interleaved.
+template <class T>
+GM_INLINE Vec<T> interleave_low(Vec<T> a, Vec<T> b) {
+    if constexpr (kLanes<T> == 2)
+        return {GM_SHUFFLE(a.v, b.v, 0, 2)};
+    else if constexpr (kLanes<T> == 4)
+        return {GM_SHUFFLE(a.v, b.v, 0, 4, 1, 5)};
+    else if constexpr (kLanes<T> == 8)
+        return {GM_SHUFFLE(a.v, b.v, 0, 8, 1, 9, 2, 10, 3, 11)};
+    else
+        return {GM_SHUFFLE(a.v, b.v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)};
+}
+
+template <class T>
+GM_INLINE Vec<T> interleave_high(Vec<T> a, Vec<T> b) {
+    if constexpr (kLanes<T> == 2)
+        return {GM_SHUFFLE(a.v, b.v, 1, 3)};
+    else if constexpr (kLanes<T> == 4)
+        return {GM_SHUFFLE(a.v, b.v, 2, 6, 3, 7)};
+    else if constexpr (kLanes<T> == 8)
+        return {GM_SHUFFLE(a.v, b.v, 4, 12, 5, 13, 6, 14, 7, 15)};
+    else
+        return {GM_SHUFFLE(a.v, b.v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
+}
+#undef GM_SHUFFLE
+
+// kLanes vectors as the rows of a square: afterwards they are its columns.
+template <class T>
+GM_INLINE void transpose(Vec<T> (&rows)[kLanes<T>]) {
+    constexpr ptrdiff_t kHalf = kLanes<T> / 2;
+    GM_UNROLL for (ptrdiff_t stage = 1; stage < kLanes<T>; stage *= 2) {
+        Vec<T> next[kLanes<T>];
+        GM_UNROLL for (ptrdiff_t i = 0; i < kHalf; ++i) {
+            next[2 * i] = interleave_low(rows[i], rows[i + kHalf]);
+            next[2 * i + 1] = interleave_high(rows[i], rows[i + kHalf]);
+        }
+        GM_UNROLL for (ptrdiff_t i = 0; i < kLanes<T>; ++i) rows[i] = next[i];
+    }
+}
+
 // ---- arithmetic ---------------------------------------------------------------------------------------------------
 
 #define GM_OPERATOR(op)                                   \
