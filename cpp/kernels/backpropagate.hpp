@@ -58,7 +58,7 @@ static void backpropagate_with(ActivationSpec spec, Index rows, Index columns, c
 template <class T>
 void backpropagate(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* dh, Index dh_stride,
                    const T* kept, Index kept_stride, T* dz, Index dz_stride, double* squares) {
-#define GM_CASE(Rule)                                                                                                  \
+#define GM_CASE(Rule) \
     return backpropagate_with<Rule<T>>(spec, rows, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride, squares);
     if (!from_output) GM_CASE(FromSlope)
     switch (spec.kind) {

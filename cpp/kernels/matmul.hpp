@@ -30,8 +30,8 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
                  const T* start, bool resume, T* __restrict c, Index c_stride) {
     Vec<T> sum[Rows][Vectors];
     if (resume) {
-        GM_UNROLL for (int i = 0; i < Rows; ++i)
-            GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = load(c + i * c_stride + v * kLanes<T>);
+        GM_UNROLL for (int i = 0; i < Rows; ++i) GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] =
+            load(c + i * c_stride + v * kLanes<T>);
     } else {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Vec<T> first = start ? load(start + v * kLanes<T>) : zero<T>();
@@ -48,8 +48,8 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
         a += walk == Walk::along_rows ? 1 : a_stride;
         b += b_stride;
     }
-    GM_UNROLL for (int i = 0; i < Rows; ++i)
-        GM_UNROLL for (int v = 0; v < Vectors; ++v) store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
+    GM_UNROLL for (int i = 0; i < Rows; ++i) GM_UNROLL for (int v = 0; v < Vectors; ++v)
+        store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
 }
 
 template <class T>

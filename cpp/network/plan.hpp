@@ -34,7 +34,7 @@ struct Block {
     double momentum = 0;
     std::vector<Elementwise> chain;
     bool slope_from_output = false;  // the chain is one activation whose derivative is had from its output
-    bool measures_output = false;  // no activation follows the dense layer: its own output is measured
+    bool measures_output = false;    // no activation follows the dense layer: its own output is measured
 };
 
 // A trainable array: a matrix (inner × columns) of which the state dict has the transpose, or a vector (inner = 1).

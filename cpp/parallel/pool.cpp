@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace gradiometer {
@@ -44,10 +45,21 @@ constexpr int kSpinsForTask = 2000;
 
 thread_local bool inside_task = false;
 
+// Marks the thread as inside a task while it lives.
+class InsideTask {
+  public:
+    InsideTask() : before_(std::exchange(inside_task, true)) {}
+    ~InsideTask() { inside_task = before_; }
+
+  private:
+    const bool before_;
+};
+
 class Pool {
   public:
     void run(int threads, const std::function<void(Team&, int)>& work) {
         if (threads <= 1 || inside_task || !busy_.try_lock()) {
+            const InsideTask inside;
             Team alone(1);
             work(alone, 0);
             return;
@@ -62,15 +74,12 @@ class Pool {
             workers_[i]->task.fetch_add(1, std::memory_order_release);
             workers_[i]->task.notify_one();
         }
-        inside_task = true;
         // The workers use `team` and `work`, which live in this frame: whatever happens, wait for them.
         struct Finish {
             Pool& pool;
-            ~Finish() {
-                inside_task = false;
-                pool.wait_for_workers();
-            }
+            ~Finish() { pool.wait_for_workers(); }
         } finish{*this};
+        const InsideTask inside;
         work(team, 0);
     }
 

@@ -77,7 +77,7 @@ GM_INLINE Vec<T> broadcast(T x) {
 
 template <class T>
 GM_INLINE Ints<T> broadcast_int(typename Native<T>::Integer x) {
-    return {x - typename Native<T>::Integers{}};
+    return {x - typename Native<T>::Integers{}};  // x - 0 cannot overflow
 }
 
 // 0, 1, 2, …: the number of each lane.
@@ -166,14 +166,17 @@ GM_INLINE void transpose(Vec<T> (&rows)[kLanes<T>]) {
 
 // ---- arithmetic ---------------------------------------------------------------------------------------------------
 
-#define GM_OPERATOR(op)                                   \
-    template <class T>                                    \
-    GM_INLINE Vec<T> operator op(Vec<T> a, Vec<T> b) {    \
-        return {a.v op b.v};                              \
-    }                                                     \
-    template <class T>                                    \
-    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) { \
-        return {a.v op b.v};                              \
+// Integers wrap around, as bit patterns do: their arithmetic is that of unsigned ones.
+#define GM_OPERATOR(op)                                                                                  \
+    template <class T>                                                                                   \
+    GM_INLINE Vec<T> operator op(Vec<T> a, Vec<T> b) {                                                   \
+        return {a.v op b.v};                                                                             \
+    }                                                                                                    \
+    template <class T>                                                                                   \
+    GM_INLINE Ints<T> operator op(Ints<T> a, Ints<T> b) {                                                \
+        using Unsigned = typename Native<T>::Unsigned;                                                   \
+        return {reinterpret_cast<typename Native<T>::Integers>(reinterpret_cast<Unsigned>(a.v)           \
+                                                                   op reinterpret_cast<Unsigned>(b.v))}; \
     }
 GM_OPERATOR(+)
 GM_OPERATOR(-)
@@ -211,7 +214,8 @@ GM_INLINE Mask<T> operator~(Mask<T> a) {
 
 template <class T>
 GM_INLINE Ints<T> operator<<(Ints<T> a, int bits) {
-    return {a.v << bits};
+    return {
+        reinterpret_cast<typename Native<T>::Integers>(reinterpret_cast<typename Native<T>::Unsigned>(a.v) << bits)};
 }
 
 // Zeros come in from the left. (Shifts that copy the sign are missing for 64 bits before AVX-512.)

@@ -46,12 +46,15 @@ W log1p_exp_reference(W x) {
 template <class T>
 std::vector<Function<T>> all_functions() {
     using W = Wide<T>;
-#define GM_CASE(name, reference, bound)                                                                       \
-    {#name,                                                                                                   \
-     [](const std::vector<T>& in, std::vector<T>& out) {                                                      \
-         for (size_t i = 0; i < in.size(); i += simd::kLanes<T>) simd::store(&out[i], simd::name(simd::load(&in[i]))); \
-     },                                                                                                       \
-     [](W x) -> W { return reference(x); }, bound}
+#define GM_CASE(name, reference, bound)                                   \
+    {                                                                     \
+        #name,                                                            \
+            [](const std::vector<T>& in, std::vector<T>& out) {           \
+                for (size_t i = 0; i < in.size(); i += simd::kLanes<T>)   \
+                    simd::store(&out[i], simd::name(simd::load(&in[i]))); \
+            },                                                            \
+            [](W x) -> W { return reference(x); }, bound                  \
+    }
     return {GM_CASE(exp, std::exp, 1.5),
             GM_CASE(expm1, std::expm1, 3),
             GM_CASE(log, std::log, 2),
@@ -64,9 +67,9 @@ std::vector<Function<T>> all_functions() {
 #undef GM_CASE
 }
 
-// The distance of a result from the exact value, in units in the last place of the exact value; an infinite result counts as
-// the number that would follow the largest. Infinity where no comparison is possible: a NaN, infinity or sign of zero
-// that should not be there, or is missing.
+// The distance of a result from the exact value, in units in the last place of the exact value; an infinite result
+// counts as the number that would follow the largest. Infinity where no comparison is possible: a NaN, infinity or sign
+// of zero that should not be there, or is missing.
 template <class T>
 double error_in_ulps(T result, Wide<T> exact) {
     constexpr double hopeless = std::numeric_limits<double>::infinity();
@@ -152,7 +155,8 @@ bool report(const Function<T>& function, const Worst<T>& worst) {
 template <class T>
 bool sample() {
     std::mt19937_64 random(1);
-    std::vector<std::vector<T>> inputs = {special_values<T>(), stratified_values<T>(sizeof(T) == 4 ? 1024 : 32, random)};
+    std::vector<std::vector<T>> inputs = {special_values<T>(),
+                                          stratified_values<T>(sizeof(T) == 4 ? 1024 : 32, random)};
     for (T width : {T(0.5), T(3), T(12), T(30), T(110), T(750)}) {
         inputs.push_back(uniform_values<T>(width, 1 << 15, random));
     }

@@ -1,0 +1,154 @@
+// Activations, the way back through them, and dropout.
+#include "check.hpp"
+#include "random/philox.hpp"
+
+namespace gradiometer::test {
+namespace {
+
+constexpr double kSqrtHalf = 0.70710678118654752440;
+
+double logistic(double z) {
+    return 1 / (1 + std::exp(-z));
+}
+
+struct Expected {
+    double value, slope;
+};
+
+Expected expected(ActivationSpec spec, double z) {
+    const double t = std::tanh(z), s = logistic(z), soft = std::log1p(std::exp(z));
+    switch (spec.kind) {
+        case ActivationKind::identity: return {z, 1};
+        case ActivationKind::relu: return {z > 0 ? z : 0, z > 0 ? 1.0 : 0};
+        case ActivationKind::leaky_relu: return {z > 0 ? z : spec.first * z, z > 0 ? 1 : spec.first};
+        case ActivationKind::elu:
+        case ActivationKind::selu:
+            return {spec.second * (z > 0 ? z : spec.first * std::expm1(z)),
+                    spec.second * (z > 0 ? 1 : spec.first * std::exp(z))};
+        case ActivationKind::gelu: {
+            const double probability = 0.5 * std::erfc(-z * kSqrtHalf);
+            return {z * probability, probability + z * std::exp(-0.5 * z * z) * 0.39894228040143267794};
+        }
+        case ActivationKind::gelu_tanh: {
+            const double root = 0.79788456080286535588;
+            const double u = std::tanh(root * (z + 0.044715 * z * z * z));
+            return {0.5 * z * (1 + u), 0.5 * (1 + u) + 0.5 * z * (1 - u * u) * root * (1 + 3 * 0.044715 * z * z)};
+        }
+        case ActivationKind::silu: return {z * s, s * (1 + z * (1 - s))};
+        case ActivationKind::mish:
+            return {z * std::tanh(soft), std::tanh(soft) + z * s * (1 - std::tanh(soft) * std::tanh(soft))};
+        case ActivationKind::softplus:
+            if (spec.first * z > spec.second) return {z, 1};
+            return {std::log1p(std::exp(spec.first * z)) / spec.first, logistic(spec.first * z)};
+        case ActivationKind::softsign: return {z / (1 + std::fabs(z)), 1 / ((1 + std::fabs(z)) * (1 + std::fabs(z)))};
+        case ActivationKind::sigmoid: return {s, s * (1 - s)};
+        case ActivationKind::tanh: return {t, 1 - t * t};
+        case ActivationKind::hardtanh:
+            return {z <= spec.first    ? spec.first
+                    : z >= spec.second ? spec.second
+                                       : z,
+                    z > spec.first && z < spec.second ? 1.0 : 0};
+        case ActivationKind::hardswish:
+            return {z <= -3 ? 0 : z >= 3 ? z : z * (z + 3) / 6, z <= -3 ? 0 : z >= 3 ? 1 : (2 * z + 3) / 6};
+    }
+    return {0, 0};
+}
+
+const ActivationSpec kSpecs[] = {
+    {ActivationKind::identity, 0, 0},  {ActivationKind::relu, 0, 0},           {ActivationKind::leaky_relu, 0.1, 0},
+    {ActivationKind::elu, 1.3, 1},     {ActivationKind::selu, 1.6733, 1.0507}, {ActivationKind::gelu, 0, 0},
+    {ActivationKind::gelu_tanh, 0, 0}, {ActivationKind::silu, 0, 0},           {ActivationKind::mish, 0, 0},
+    {ActivationKind::softplus, 2, 3},  {ActivationKind::softsign, 0, 0},       {ActivationKind::sigmoid, 0, 0},
+    {ActivationKind::tanh, 0, 0},      {ActivationKind::hardtanh, -0.5, 2},    {ActivationKind::hardswish, 0, 0},
+};
+
+}  // namespace
+
+template <class T>
+void try_activations(const KernelTable<T>& table, Report& report) {
+    for (const ActivationSpec& spec : kSpecs) {
+        for (Index columns = 1; columns <= 37; columns += columns < 18 ? 1 : 5) {
+            const Index rows = 1 + columns % 11, stride = padded<T>(columns);
+            Numbers numbers(static_cast<uint64_t>(columns));
+            std::vector<T> z = numbers.padded_rows<T>(rows, columns), h(z.size()), slope(z.size());
+            for (T& x : z) x *= T(4);
+            table.activate(spec, rows, columns, z.data(), stride, h.data(), stride, slope.data(), stride);
+            const std::vector<T> above = numbers.padded_rows<T>(rows, columns);
+            std::vector<T> dz(z.size());
+            std::vector<double> squares((rows + kRowChunk - 1) / kRowChunk * kSquareStatistics);
+            table.backpropagate(spec, false, rows, columns, above.data(), stride, slope.data(), stride, dz.data(),
+                                stride, squares.data());
+            std::vector<double> wanted_squares(squares.size() / kSquareStatistics);
+            for (Index r = 0; r < rows; ++r) {
+                for (Index j = 0; j < columns; ++j) {
+                    const Index i = r * stride + j;
+                    const Expected wanted = expected(spec, static_cast<double>(z[i]));
+                    const std::string where =
+                        "activation " +
+                        at({{"kind", static_cast<Index>(spec.kind)}, {"columns", columns}, {"r", r}, {"j", j}});
+                    // A few roundings of numbers up to about 5.
+                    report.close(h[i], wanted.value, 8 * kEpsilon<T>, 1 + std::fabs(wanted.value), where + " value");
+                    report.close(slope[i], wanted.slope, 16 * kEpsilon<T>, 1, where + " slope");
+                    report.equal(dz[i], above[i] * slope[i], where + " dz");
+                    wanted_squares[r / kRowChunk] += static_cast<double>(dz[i]) * static_cast<double>(dz[i]);
+                    report.hash(h[i]);
+                    report.hash(slope[i]);
+                }
+            }
+            for (size_t chunk = 0; chunk < wanted_squares.size(); ++chunk)
+                report.close(squares[chunk * kSquareStatistics + squares_medium], wanted_squares[chunk], 1e-13,
+                             wanted_squares[chunk], "squares of dz");
+            std::vector<T> in_place = z;
+            table.activate(spec, rows, columns, in_place.data(), stride, in_place.data(), stride, nullptr, 0);
+            if (!slope_from_output(spec)) continue;
+            std::vector<T> from_output(z.size());
+            table.backpropagate(spec, true, rows, columns, above.data(), stride, in_place.data(), stride,
+                                from_output.data(), stride, nullptr);
+            for (Index r = 0; r < rows; ++r)
+                for (Index j = 0; j < columns; ++j)
+                    report.equal(from_output[r * stride + j], dz[r * stride + j], "dz from the output");
+        }
+    }
+}
+
+template <class T>
+void try_dropout(const KernelTable<T>& table, Report& report) {
+    for (const Index columns : {1, 7, 15, 16, 17, 63, 64, 65, 130}) {
+        const Index rows = 3, first_row = 5, stride = padded<T>(columns);
+        Numbers numbers(static_cast<uint64_t>(columns));
+        const std::vector<T> start = numbers.padded_rows<T>(rows, columns),
+                             slope_start = numbers.padded_rows<T>(rows, columns);
+        const DropoutSpec spec = {{123, 456}, 2, 7, static_cast<uint32_t>(0.3 * 0x1p32), false, 1 / 0.7};
+        for (const bool overwrite : {false, true}) {
+            std::vector<T> h = start, slope = slope_start;
+            table.dropout(spec, rows, first_row, columns, h.data(), stride, slope.data(), stride, overwrite);
+            for (Index r = 0; r < rows; ++r) {
+                for (Index j = 0; j < columns; ++j) {
+                    // Column j has word (j mod 64) / 16 of counter (j / 64) · 16 + j mod 16.
+                    const auto words = philox(
+                        {static_cast<uint32_t>(j / 64 * 16 + j % 16), static_cast<uint32_t>(first_row + r), 2, 7},
+                        {123, 456});
+                    const T factor = words[j % 64 / 16] >= spec.threshold ? static_cast<T>(spec.scale) : T(0);
+                    const Index i = r * stride + j;
+                    report.equal(h[i], start[i] * factor, "dropout " + at({{"columns", columns}, {"r", r}, {"j", j}}));
+                    report.equal(slope[i], overwrite ? factor : slope_start[i] * factor, "slope of dropout");
+                    report.hash(h[i]);
+                }
+            }
+        }
+        DropoutSpec all = spec;
+        all.keep_none = true;
+        std::vector<T> h = start;
+        h[0] = std::numeric_limits<T>::infinity();
+        table.dropout(all, rows, 0, columns, h.data(), stride, nullptr, 0, false);
+        for (Index r = 0; r < rows; ++r)
+            for (Index j = 0; j < columns; ++j) report.equal(h[r * stride + j], T(0), "dropout of everything");
+    }
+}
+
+template void try_activations(const KernelTable<float>&, Report&);
+template void try_activations(const KernelTable<double>&, Report&);
+template void try_dropout(const KernelTable<float>&, Report&);
+template void try_dropout(const KernelTable<double>&, Report&);
+
+}  // namespace gradiometer::test
