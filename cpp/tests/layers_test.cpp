@@ -7,8 +7,9 @@ namespace gradiometer::test {
 
 template <class T>
 void try_batch_norm(const KernelTable<T>& table, Report& report) {
-    for (const auto& [batch, columns] :
+    for (const auto& [rows, width] :
          std::vector<std::pair<Index, Index>>{{2, 1}, {3, 7}, {8, 16}, {9, 17}, {21, 33}, {40, 5}}) {
+        const Index batch = rows, columns = width;  // not every compiler lets a lambda capture a binding
         const Index stride = padded<T>(columns), chunks = (batch + kRowChunk - 1) / kRowChunk;
         Numbers numbers(static_cast<uint64_t>(batch * 100 + columns));
         const std::vector<T> z = numbers.padded_rows<T>(batch, columns), gamma = numbers.padded_rows<T>(1, columns),
