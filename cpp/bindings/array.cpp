@@ -1,5 +1,8 @@
 #include "bindings/array.hpp"
 
+#include <algorithm>
+#include <vector>
+
 namespace gradiometer {
 namespace {
 
@@ -55,6 +58,17 @@ Array<T> number_array(const py::handle& object, const char* name) {
     if (!number)
         throw py::type_error(std::string(name) + " must hold integers or floats of at most 64 bits, not " +
                              (kind == 'O' ? type_text(object) + " of Python objects" : "dtype " + dtype_text(array)));
+    if constexpr (sizeof(T) == 4) {
+        if (kind == 'f' && array.itemsize() == 8) {
+            // By hand, because NumPy warns of numbers that are too large, which the caller names as an error.
+            const Array<double> wide = Array<double>::ensure(array);
+            if (!wide) throw py::error_already_set();
+            Array<T> rounded(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
+            std::transform(wide.data(), wide.data() + wide.size(), rounded.mutable_data(),
+                           [](double x) { return static_cast<T>(x); });
+            return rounded;
+        }
+    }
     Array<T> converted = Array<T>::ensure(array);
     if (!converted) throw py::error_already_set();
     return converted;

@@ -67,14 +67,15 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     if (missing.size() || unexpected.size())
         throw py::value_error("the state dict does not fit the network: missing keys " + std::string(py::str(missing)) +
                               ", unexpected keys " + std::string(py::str(unexpected)));
-    const auto entry = [&](const std::string& key) {
-        const Array<T> array = number_array<T>(state[key.c_str()], key.c_str());
+    const auto entry_as = [&]<class Number>(Number, const std::string& key) {
+        const Array<Number> array = number_array<Number>(state[key.c_str()], key.c_str());
         const py::array expected = known[key.c_str()];
         if (shape_text(array) != shape_text(expected))
             throw py::value_error("'" + key + "' has shape " + shape_text(array) + "; it must be " +
                                   shape_text(expected));
         return array;
     };
+    const auto entry = [&](const std::string& key) { return entry_as(T(0), key); };
     std::vector<Array<T>> parameters;
     for (const ParameterSpec& p : plan.parameters) parameters.push_back(entry(p.name));
     struct Norm {
@@ -84,9 +85,13 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     std::vector<Norm> norms;
     for (const NormSpec& norm : plan.norms) {
         const std::string prefix = std::to_string(norm.layer) + ".";
-        const Array<T> batches = entry(prefix + "num_batches_tracked");
-        norms.push_back(
-            {entry(prefix + "running_mean"), entry(prefix + "running_var"), static_cast<int64_t>(*batches.data())});
+        const Array<double> batches = entry_as(0.0, prefix + "num_batches_tracked");
+        const Array<T> variance = entry(prefix + "running_var");
+        for (Index j = 0; j < norm.width; ++j)
+            if (variance.data()[j] < 0)
+                throw py::value_error("'" + prefix + "running_var'[" + std::to_string(j) + "] is " +
+                                      std::to_string(variance.data()[j]) + "; a variance must not be negative");
+        norms.push_back({entry(prefix + "running_mean"), variance, static_cast<int64_t>(*batches.data())});
     }
     const py::gil_scoped_release release;
     const auto lock = network.hold();

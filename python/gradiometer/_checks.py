@@ -18,7 +18,13 @@ def check_type(name: str, value: object, kind: type[Value]) -> Value:
 
 
 def check_number(
-    name: str, value: float, *, minimum: float = -math.inf, maximum: float = math.inf, finite: bool = True
+    name: str,
+    value: float,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    finite: bool = True,
+    nan: bool = False,
 ) -> float:
     """Return the value as a float between the bounds, or raise a TypeError or ValueError."""
     if isinstance(value, (bool, str, bytes)):
@@ -27,6 +33,8 @@ def check_number(
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
+    if math.isnan(number) and nan:
+        return number
     if math.isnan(number) or (finite and math.isinf(number)):
         raise ValueError(f"{name} must be finite, not {number}")
     if number < minimum or number > maximum:

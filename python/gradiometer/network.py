@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
-from gradiometer._checks import check_number, check_positive_integer, check_seed, check_type
+from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
 from gradiometer._layer import Layer
 from gradiometer.activations import Activation, Identity, activation_from_name
 from gradiometer.init import InitSpec, draw
@@ -58,6 +58,8 @@ class Network:
         self, in_features: int, layers: Iterable[Layer], *, dtype: str = "float32", seed: int | None = None
     ) -> None:
         self._in_features = check_positive_integer("in_features", in_features)
+        if isinstance(layers, (Layer, str)) or not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of layers, not {layers!r}")
         self._layers = tuple(layers)
         for i, layer in enumerate(self._layers):
             if not isinstance(layer, Layer):
@@ -156,7 +158,10 @@ class Network:
         return self._core.backward(dy)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
-        """Return copies of the gradients of the last backward pass, unclipped, under the keys of `state_dict`."""
+        """Return copies of the gradients of the last backward pass, unclipped, under the keys of `state_dict`.
+
+        Zeros before the first backward pass.
+        """
         return self._core.gradients()
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -173,6 +178,8 @@ class Network:
         TypeError
             If an array does not hold numbers.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict of arrays, not {type(state).__name__}")
         self._core.load_state_dict({key: np.asarray(value) for key, value in state.items()})
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> NDArray[Any]:
@@ -267,7 +274,7 @@ def mlp(
     dtype, seed
         See `Network`.
     """
-    number = check_positive_integer("depth", depth) if depth != 0 else 0
+    number = check_integer("depth", depth, minimum=0)
     units = check_positive_integer("width", width)
     probability = check_number("dropout", dropout, minimum=0.0, maximum=1.0)
     hidden: list[Layer] = [Dense(units, bias=bias, init=init)]

@@ -55,7 +55,7 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
 
 def read(path: FilePath) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read a recording's metadata and arrays; a ``ValueError`` says what is wrong with the file."""
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         start = file.read(4)
         if start != b"PK\x03\x04":
             what = "it is no .npz archive" if start else "it is empty"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradiometer import _core
-from gradiometer._checks import check_integer, check_positive_integer, check_seed, check_type
+from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
 from gradiometer._layer import Layer
 from gradiometer.activations import Activation, activation_name
 from gradiometer.layers import BatchNorm, Dense, Dropout
@@ -172,7 +172,7 @@ class Trainer:
         RuntimeError
             If there was no backward pass since the last update.
         """
-        self._core.apply_gradients(math.nan if loss is None else float(loss))
+        self._core.apply_gradients(math.nan if loss is None else check_number("loss", loss, finite=False, nan=True))
 
     def fit(
         self,
@@ -208,12 +208,14 @@ class Trainer:
         """
         check_integer("epochs", epochs, minimum=0)
         check_positive_integer("batch_size", batch_size)
+        check_type("shuffle", shuffle, bool)
+        check_type("progress", progress, bool)
         if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3)):
             raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
         held_out = None if validation is None else tuple(validation)
         show: Callable[..., None] | None
-        with progress_display(bool(progress)) as show:
-            self._core.fit(X, y, sample_weight, epochs, batch_size, bool(shuffle), held_out, show)
+        with progress_display(progress) as show:
+            self._core.fit(X, y, sample_weight, epochs, batch_size, shuffle, held_out, show)
         return self._recording
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # noqa: N803
@@ -250,6 +252,8 @@ class Trainer:
         ValueError
             If entries are missing, or an array has another shape.
         """
+        if not isinstance(state, Mapping) or not isinstance(state.get("optimizer", {}), Mapping):
+            raise TypeError("state and its 'optimizer' must be dicts, as state_dict() gives them")
         missing = [key for key in ("step", "epoch", "update", "seed", "optimizer") if key not in state]
         if missing:
             raise ValueError(f"the trainer's state dict has no {', '.join(repr(key) for key in missing)}")

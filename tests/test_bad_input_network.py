@@ -1,0 +1,181 @@
+"""Wrong arguments of networks, layers, optimizers and clippings: what each error says."""
+
+import re
+
+import numpy as np
+import pytest
+
+import gradiometer as gm
+
+X = np.random.default_rng(0).standard_normal((10, 4)).astype("f4")
+LAYERS = [gm.Dense(5), gm.BatchNorm(), gm.ReLU(), gm.Dense(3)]
+
+
+def net():
+    return gm.Network(4, LAYERS, seed=0)
+
+
+def with_entry(value):
+    changed = X.copy()
+    changed[3, 1] = value
+    return changed
+
+
+def load(entries):
+    model = net()
+    model.load_state_dict(model.state_dict() | entries)
+
+
+CONSTRUCTORS = [
+    (lambda: gm.Network(0, LAYERS), ValueError, "in_features must be at least 1, not 0"),
+    (lambda: gm.Network(2.5, LAYERS), TypeError, "in_features must be an integer, not 2.5"),
+    (lambda: gm.Network(True, LAYERS), TypeError, "in_features must be an integer, not True"),
+    (lambda: gm.Network(2, []), ValueError, "layers must hold at least one layer, but it is empty"),
+    (lambda: gm.Network(2, gm.Dense(2)), TypeError, "layers must be a list of layers, not Dense("),
+    (lambda: gm.Network(2, "relu"), TypeError, "layers must be a list of layers, not 'relu'"),
+    (lambda: gm.Network(2, [gm.ReLU]), TypeError, "layers[0] must be a layer (an instance, not the class), not <class"),
+    (lambda: gm.Network(2, [gm.Dense(1), "relu"]), TypeError, "layers[1] must be a layer, not 'relu'"),
+    (lambda: gm.Network(2, LAYERS, dtype="float16"), ValueError, 'dtype must be "float32" or "float64", not \'float16\''),
+    (lambda: gm.Network(2, LAYERS, dtype="quux"), TypeError, 'dtype must be "float32" or "float64", not \'quux\''),
+    (lambda: gm.Network(2, LAYERS, seed=-1), ValueError, "seed must be at least 0, not -1"),
+    (lambda: gm.Network(2, LAYERS, seed=2**64), ValueError, "seed must be below 2**64, not 18446744073709551616"),
+    (lambda: gm.Network(2, LAYERS, seed="a"), TypeError, "seed must be an integer, not 'a'"),
+    (lambda: gm.Network(2, LAYERS, seed=True), TypeError, "seed must be an integer, not True"),
+    (lambda: gm.Dense(0), ValueError, "out_features must be at least 1, not 0"),
+    (lambda: gm.Dense("3"), TypeError, "out_features must be an integer, not '3'"),
+    (lambda: gm.Dense(3, bias=1), TypeError, "bias must be a bool, not 1"),
+    (lambda: gm.Dense(3, init="foo"), ValueError, "there is no initialisation 'foo'; known: uniform, normal, "),
+    (lambda: gm.Dense(3, init="constant"), ValueError, 'init="constant" lacks its value: use gradiometer.init.constant'),
+    (lambda: gm.Dense(3, init=gm.init.normal), TypeError, "call normal(…) to get one"),
+    (lambda: gm.Dense(3, init=np.full((3, 2), np.nan)), ValueError, "init must be finite, but init[0, 0] is nan"),
+    (lambda: gm.Dense(3, init=np.ones(3)), ValueError, "init has shape (3,); it must be (out_features, in_features)"),
+    (lambda: gm.Dense(3, init=np.ones((3, 2), complex)), TypeError, "init must be a name, an initializer, an array of num"),
+    (lambda: gm.Network(4, [gm.Dense(3, init=np.ones((4, 3)))]), ValueError,
+     "layers[0]: init has shape (4, 3); it must be (3, 4), (out_features, in_features)"),
+    (lambda: gm.BatchNorm(eps=-1), ValueError, "eps must be at least 0, not -1"),
+    (lambda: gm.BatchNorm(momentum=1.5), ValueError, "momentum must be from 0 to 1, not 1.5"),
+    (lambda: gm.BatchNorm(momentum=float("nan")), ValueError, "momentum must be finite, not nan"),
+    (lambda: gm.BatchNorm(affine="yes"), TypeError, "affine must be a bool, not 'yes'"),
+    (lambda: gm.Dropout(1.5), ValueError, "p must be from 0 to 1, not 1.5"),
+    (lambda: gm.Dropout("a"), TypeError, "p must be a number, not 'a'"),
+    (lambda: gm.LeakyReLU("a"), TypeError, "negative_slope must be a number, not 'a'"),
+    (lambda: gm.ELU(float("nan")), ValueError, "alpha must be finite, not nan"),
+    (lambda: gm.GELU("fast"), ValueError, 'approximate must be "none" or "tanh", not \'fast\''),
+    (lambda: gm.Softplus(beta=0), ValueError, "beta must be above 0, not 0"),
+    (lambda: gm.Softplus(threshold=float("inf")), ValueError, "threshold must be finite, not inf"),
+    (lambda: gm.Hardtanh(1, -1), ValueError, "min_val must be below max_val, but they are 1.0 and -1.0"),
+    (lambda: gm.mlp(4, 3, depth=-1, width=3), ValueError, "depth must be at least 0, not -1"),
+    (lambda: gm.mlp(4, 3, depth=2, width=0), ValueError, "width must be at least 1, not 0"),
+    (lambda: gm.mlp(4, 0, depth=2, width=3), ValueError, "out_features must be at least 1, not 0"),
+    (lambda: gm.mlp(4, 3, depth=2, width=3, activation="foo"), ValueError, "there is no activation 'foo'; known: relu, "),
+    (lambda: gm.mlp(4, 3, depth=2, width=3, activation=gm.ReLU), TypeError, "activation must be a name or an activation"),
+    (lambda: gm.mlp(4, 3, depth=2, width=3, dropout=2), ValueError, "dropout must be from 0 to 1, not 2"),
+    (lambda: gm.mlp(4, 3, depth=1, width=3, batch_norm=1), TypeError, "batch_norm must be a bool, not 1"),
+    (lambda: gm.init.gain("foo"), ValueError, "there is no activation 'foo'"),
+    (lambda: gm.init.normal(std=-1), ValueError, "std must be at least 0, not -1"),
+    (lambda: gm.init.uniform(2, 1), ValueError, "a must not be above b, but they are 2.0 and 1.0"),
+    (lambda: gm.init.kaiming_normal(mode="x"), ValueError, 'mode must be "fan_in" or "fan_out", not \'x\''),
+    (lambda: gm.init.orthogonal(gain=-1), ValueError, "gain must be at least 0, not -1"),
+    (lambda: gm.init.constant("a"), TypeError, "val must be a number, not 'a'"),
+    (lambda: gm.SGD(lr=-1), ValueError, "lr must be at least 0, not -1"),
+    (lambda: gm.SGD(lr=float("nan")), ValueError, "lr must be finite, not nan"),
+    (lambda: gm.SGD(lr="a"), TypeError, "lr must be a number, not 'a'"),
+    (lambda: gm.SGD(0.1, momentum=-1), ValueError, "momentum must be at least 0, not -1"),
+    (lambda: gm.SGD(0.1, nesterov=True), ValueError, "nesterov needs a momentum above 0 and no dampening, not 0 and 0"),
+    (lambda: gm.SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be at least 0, not -1"),
+    (lambda: gm.Adam(betas=(1, 0.9)), ValueError, "betas[0] must be below 1, not 1"),
+    (lambda: gm.Adam(betas=0.9), TypeError, "betas must be a pair of numbers, not 0.9"),
+    (lambda: gm.Adam(eps=-1), ValueError, "eps must be at least 0, not -1"),
+    (lambda: gm.RMSprop(alpha=1), ValueError, "alpha must be below 1, not 1"),
+    (lambda: gm.ClipNorm(0), ValueError, "max_norm must be above 0, not 0"),
+    (lambda: gm.ClipNorm(-1), ValueError, "max_norm must be at least 0, not -1"),
+    (lambda: gm.ClipNorm("1"), TypeError, "max_norm must be a number, not '1'"),
+    (lambda: gm.ClipNorm(True), TypeError, "max_norm must be a number, not True"),
+    (lambda: gm.ClipNorm(1, norm_type=0), ValueError, "norm_type must be above 0, not 0"),
+    (lambda: gm.ClipNorm(1, per_layer=1), TypeError, "per_layer must be a bool, not 1"),
+    (lambda: gm.ClipValue(0), ValueError, "clip_value must be above 0, not 0"),
+    (lambda: gm.set_num_threads(0), ValueError, "n must be at least 1, not 0"),
+    (lambda: gm.set_num_threads(5000), ValueError, "must be from 1 to 1024, not 5000"),
+    (lambda: gm.set_num_threads(1.5), TypeError, "n must be an integer, not 1.5"),
+    (lambda: gm.load_recording(3), TypeError, "expected str, bytes or os.PathLike object, not int"),
+]  # fmt: skip
+
+PASSES = [
+    (lambda: net().forward(X[:, :3]), ValueError, "x has shape (10, 3); it must be (rows, 4)"),
+    (lambda: net().forward(X[0]), ValueError, "x has shape (4,); it must be (rows, 4)"),
+    (lambda: net().forward(X[None]), ValueError, "x has shape (1, 10, 4); it must be (rows, 4)"),
+    (lambda: net().forward(X[:0]), ValueError, "x has shape (0, 4); it must have at least one row"),
+    (lambda: net().forward(with_entry(np.nan)), ValueError, "x must be finite, but x[3, 1] is NaN"),
+    (lambda: net().forward(with_entry(-np.inf)), ValueError, "x must be finite, but x[3, 1] is -inf"),
+    (lambda: net().forward(X.astype("f8") * 1e300), ValueError, "x must be finite, but x[0, 0] is inf as float32"),
+    (lambda: net().forward([["a"] * 4]), TypeError, "x must hold integers or floats of at most 64 bits, not dtype <U1"),
+    (lambda: net().forward(np.array([[None] * 4])), TypeError, "x must hold integers or floats of at most 64 bits, not"),
+    (lambda: net().forward(X.astype(complex)), TypeError, "x must hold integers or floats of at most 64 bits, not dtype c"),
+    (lambda: net().forward(None), TypeError, "not NoneType of Python objects"),
+    (lambda: net().forward([[1, 2, 3, 4], [1, 2]]), TypeError, "x must be an array of numbers, not list"),
+    (lambda: net().forward(X[:1], training=True), ValueError, "batch norm needs more than one row in training: x has 1"),
+    (lambda: net().backward(np.ones((10, 3))), RuntimeError, "backward needs a forward(x, training=True) before it"),
+    (lambda: net().predict(X, batch_size=0), ValueError, "batch_size must be at least 1, not 0"),
+    (lambda: net().predict(X[0], batch_size=5), ValueError, "x has shape (4,); it must be (rows, 4)"),
+    (lambda: net().load_state_dict({}), ValueError, "missing keys ['0.weight', '0.bias', '1.weight', "),
+    (lambda: net().load_state_dict(3), TypeError, "state must be a dict of arrays, not int"),
+    (lambda: load({"9.weight": 1}), ValueError, "missing keys [], unexpected keys ['9.weight']"),
+    (lambda: load({"0.weight": np.ones((4, 5))}), ValueError, "'0.weight' has shape (4, 5); it must be (5, 4)"),
+    (lambda: load({"0.weight": np.full((5, 4), "a")}), TypeError, "0.weight must hold integers or floats"),
+    (lambda: load({"1.running_var": -np.ones(5)}), ValueError, "'1.running_var'[0] is -1.000000; a variance must not"),
+    (lambda: load({"1.num_batches_tracked": np.ones(2)}), ValueError, "'1.num_batches_tracked' has shape (2,); it must"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"), CONSTRUCTORS + PASSES, ids=lambda value: "" if callable(value) else None
+)
+def test_a_wrong_argument_is_refused_by_name(call, error, message):
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        call()
+    assert type(caught.value) is error
+
+
+def test_a_gradient_of_another_shape_is_refused_and_the_right_one_still_works():
+    model = net()
+    model.forward(X, training=True)
+    with pytest.raises(ValueError, match=r"dy has shape \(10, 4\); it must be \(rows, 3\)"):
+        model.backward(np.ones((10, 4)))
+    with pytest.raises(ValueError, match=r"dy has 9 rows, the last forward\(training=True\) had 10"):
+        model.backward(np.ones((9, 3)))
+    assert model.backward(np.ones((10, 3))).shape == (10, 4)
+
+
+def test_a_state_dict_that_does_not_fit_changes_nothing():
+    model = net()
+    before = model.state_dict()
+    bad = {key: value + 1 for key, value in before.items()} | {"3.bias": np.ones(4)}  # the last one is wrong
+    with pytest.raises(ValueError, match=r"3\.bias"):
+        model.load_state_dict(bad)
+    for key, value in model.state_dict().items():
+        assert np.array_equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_of_any_layout_and_number_type_are_read_right(dtype):
+    model = gm.Network(4, LAYERS, dtype=dtype, seed=0)
+    values = np.random.default_rng(1).integers(-3, 4, (10, 4))
+    expected = model.forward(values.astype(dtype))
+    assert expected.dtype == dtype
+    read_only = values.astype(dtype)
+    read_only.flags.writeable = False
+    wide = np.zeros((20, 9), dtype)
+    wide[::2, 1::2] = values
+    for x in [
+        values.tolist(), values.astype("i1"), values.astype("f2"), values.astype("f4"), values.astype("f8"),
+        values.astype(">f8"), values.astype(">f4"), np.asfortranarray(values.astype(dtype)), wide[::2, 1::2], read_only,
+        values[::-1].astype(dtype)[::-1],
+    ]:  # fmt: skip
+        assert np.array_equal(model.forward(x), expected)
+    assert np.array_equal(model.forward(values > 0), model.forward((values > 0).astype(dtype)))
+
+
+def test_a_float64_network_computes_in_float64():
+    """Two inputs that are the same in float32 give different outputs."""
+    model = gm.Network(1, [gm.Dense(1, init=np.ones((1, 1)))], dtype="float64")
+    assert model.forward([[1.0]]) != model.forward([[1.0 + 1e-12]])

@@ -1,0 +1,172 @@
+"""Wrong arguments of a trainer: what each error says, and that neither network nor trainer has changed."""
+
+import re
+
+import numpy as np
+import pytest
+
+import gradiometer as gm
+
+X = np.random.default_rng(0).standard_normal((10, 4)).astype("f4")
+Y = np.arange(10) % 3
+
+
+def trainer(**settings):
+    net = gm.Network(4, [gm.Dense(5), gm.BatchNorm(), gm.ReLU(), gm.Dropout(0.2), gm.Dense(3)], seed=0)
+    return gm.Trainer(net, **({"loss": "cross_entropy", "optimizer": gm.Adam(), "seed": 0} | settings))
+
+
+def with_nan():
+    changed = X.copy()
+    changed[3, 1] = np.nan
+    return changed
+
+
+SETTINGS = [
+    ({"loss": "l1"}, ValueError, "loss must be one of 'cross_entropy', 'bce_with_logits', 'mse', not 'l1'"),
+    ({"optimizer": "sgd"}, TypeError, "optimizer must be an optimizer such as gm.SGD(lr=0.1), not 'sgd'"),
+    ({"optimizer": gm.SGD}, TypeError, "optimizer must be an optimizer such as gm.SGD(lr=0.1), not <class"),
+    ({"clip": 1.0}, TypeError, "clip must be a ClipNorm, a ClipValue or None, not 1.0"),
+    ({"record": "all"}, ValueError, "record must be one of None, 'norms', 'full', not 'all'"),
+    ({"record": True}, ValueError, "record must be one of None, 'norms', 'full', not True"),
+    ({"record_every": 0}, ValueError, "record_every must be at least 1, not 0"),
+    ({"record_every": 1.5}, TypeError, "record_every must be an integer, not 1.5"),
+    ({"on_nonfinite": "ignore"}, ValueError, "on_nonfinite must be one of 'record', 'raise', 'stop', not 'ignore'"),
+    ({"allow_nonfinite": "yes"}, TypeError, "allow_nonfinite must be a bool, not 'yes'"),
+    ({"seed": -3}, ValueError, "seed must be at least 0, not -3"),
+]
+
+CALLS = [
+    (lambda t: t.step(X[:, :3], Y), ValueError, "x has shape (10, 3); it must be (rows, 4)"),
+    (lambda t: t.step(X, Y[:9]), ValueError, "y has 9 rows (shape (9,)), but x has 10"),
+    (lambda t: t.step(X[:0], Y[:0]), ValueError, "x has shape (0, 4); it must have at least one row"),
+    (lambda t: t.step(with_nan(), Y), ValueError, "x must be finite, but x[3, 1] is NaN"),
+    (lambda t: t.step(X, np.where(Y == 2, 3, Y)), ValueError, "y[2] is 3; labels must be from 0 to 2, as the network has 3"),
+    (lambda t: t.step(X, Y - 1), ValueError, "y[0] is -1; labels must be from 0 to 2"),
+    (lambda t: t.step(X, Y.astype(float)), TypeError, "y must hold integer class labels for cross_entropy, not dtype float64"),
+    (lambda t: t.step(X, np.eye(3)[Y]), TypeError, "y must hold integer class labels for cross_entropy, not dtype float64"),
+    (lambda t: t.step(X, Y[:, None]), ValueError, "y has shape (10, 1); it must be (10,), one label for each row of x"),
+    (lambda t: t.step(X, ["a"] * 10), TypeError, "y must hold integer class labels for cross_entropy, not dtype <U1"),
+    (lambda t: t.step(X, None), TypeError, "y must hold integer class labels for cross_entropy, not dtype object"),
+    (lambda t: t.step(X[:1], Y[:1]), ValueError, "batch norm needs more than one row in training: the batch has 1"),
+    (lambda t: t.step(X, Y, -np.ones(10)), ValueError, "sample_weight[0] is -1.000000; weights must not be negative"),
+    (lambda t: t.step(X, Y, np.zeros(10)), ValueError, "sample_weight must have a positive sum, but all its weights are zero"),
+    (lambda t: t.step(X, Y, np.full(10, np.nan)), ValueError, "sample_weight must be finite, but sample_weight[0] is NaN"),
+    (lambda t: t.step(X, Y, np.ones(9)), ValueError, "sample_weight has 9 rows (shape (9,)), but x has 10"),
+    (lambda t: t.step(X, Y, np.ones((10, 1))), ValueError, "sample_weight has shape (10, 1); it must be (10,)"),
+    (lambda t: t.fit(X, Y, epochs=-1, batch_size=5), ValueError, "epochs must be at least 0, not -1"),
+    (lambda t: t.fit(X, Y, epochs=1.5, batch_size=5), TypeError, "epochs must be an integer, not 1.5"),
+    (lambda t: t.fit(X, Y, epochs=True, batch_size=5), TypeError, "epochs must be an integer, not True"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=0), ValueError, "batch_size must be at least 1, not 0"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=2.0), TypeError, "batch_size must be an integer, not 2.0"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=1), ValueError, "batch norm needs more than one row in every batch"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, shuffle="no"), TypeError, "shuffle must be a bool, not 'no'"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, progress=2), TypeError, "progress must be a bool, not 2"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, validation=X), TypeError, "validation must be a pair (X, y), not ndarray"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, validation=(X,)), TypeError, "validation must be a pair (X, y), not tuple"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, validation=(X[:, :2], Y)), ValueError, "validation[0] has shape (10, 2)"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, validation=(X, Y + 1)), ValueError, "validation[1][2] is 3; labels must"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, validation=(X, Y[:3])), ValueError, "validation[1] has 3 rows"),
+    (lambda t: t.fit(with_nan(), Y, epochs=1, batch_size=5), ValueError, "X must be finite, but X[3, 1] is NaN"),
+    (lambda t: t.fit(X, Y, epochs=1, batch_size=5, sample_weight=np.ones(3)), ValueError, "sample_weight has 3 rows"),
+    (lambda t: t.evaluate(X, Y[:3]), ValueError, "y has 3 rows (shape (3,)), but x has 10"),
+    (lambda t: t.evaluate(X, Y + 1), ValueError, "y[2] is 3; labels must be from 0 to 2"),
+    (lambda t: t.evaluate(X[:, 1:], Y), ValueError, "X has shape (10, 3); it must be (rows, 4)"),
+    (lambda t: t.evaluate(X[:0], Y[:0]), ValueError, "X has shape (0, 4); it must have at least one row"),
+    (lambda t: t.apply_gradients(), RuntimeError, "apply_gradients needs a backward(dy) of the network since its last update"),
+    (lambda t: t.apply_gradients("x"), TypeError, "loss must be a number, not 'x'"),
+    (lambda t: t.load_state_dict({}), ValueError, "the trainer's state dict has no 'step', 'epoch', 'update', 'seed', 'opt"),
+    (lambda t: t.load_state_dict(3), TypeError, "state and its 'optimizer' must be dicts"),
+    (lambda t: t.load_state_dict(t.state_dict() | {"step": -1}), ValueError, "step must be at least 0, not -1"),
+    (lambda t: t.load_state_dict(t.state_dict() | {"optimizer": {}, "update": 3}), ValueError,
+     "the state dict has no optimizer['0.weight']['exp_avg']"),
+]  # fmt: skip
+
+TARGETS = [
+    ("mse", np.ones((10, 2)), ValueError, "y has shape (10, 2); it must be (10, 3), like the network's output"),
+    ("mse", np.ones(10), ValueError, "y has shape (10,); it must be (10, 3), like the network's output"),
+    ("mse", np.full((10, 3), np.nan), ValueError, "y must be finite, but y[0, 0] is NaN"),
+    ("mse", np.full((10, 3), "a"), TypeError, "y must hold integers or floats of at most 64 bits, not dtype <U1"),
+    ("bce_with_logits", np.full((10, 3), 1.5), ValueError, "y[0, 0] is 1.500000; targets of bce_with_logits must be from 0 to"),
+]  # fmt: skip
+
+RATES = [
+    (lambda _: float("nan"), ValueError, "lr(2) returned nan; a learning rate must be finite and at least 0"),
+    (lambda _: -1.0, ValueError, "lr(2) returned -1.0; a learning rate must be finite and at least 0"),
+    (lambda _: "a", TypeError, "lr(2) must return a number, not 'a'"),
+    (lambda _: None, TypeError, "lr(2) must return a number, not None"),
+    (lambda _: 1 / 0, ZeroDivisionError, "division by zero"),
+]
+
+
+def snapshot(t):
+    """Everything that a refused call must leave as it was."""
+    state = t.state_dict()
+    optimizer = {
+        f"{key} {name}": array for key, arrays in state.pop("optimizer").items() for name, array in arrays.items()
+    }
+    return t.net.state_dict() | optimizer | {"counters": np.array(list(state.values())), "norms": t.recording.grad_norm}
+
+
+def assert_unchanged(t, before):
+    after = snapshot(t)
+    assert after.keys() == before.keys()
+    for key, value in before.items():
+        assert np.array_equal(after[key], value), key
+    assert np.isfinite(t.step(X, Y))
+
+
+@pytest.mark.parametrize(("settings", "error", "message"), SETTINGS)
+def test_a_wrong_setting_is_refused_by_name(settings, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        trainer(**settings)
+
+
+def test_a_trainer_needs_a_network():
+    with pytest.raises(TypeError, match="net must be a Network, not 'net'"):
+        gm.Trainer("net", loss="mse", optimizer=gm.SGD(0.1))
+
+
+@pytest.mark.parametrize(("call", "error", "message"), CALLS, ids=lambda value: "" if callable(value) else None)
+def test_a_refused_call_changes_nothing(call, error, message):
+    t = trainer()
+    t.fit(X, Y, epochs=1, batch_size=5)
+    before = snapshot(t)
+    with pytest.raises(error, match=re.escape(message)):
+        call(t)
+    assert_unchanged(t, before)
+
+
+@pytest.mark.parametrize(("loss", "y", "error", "message"), TARGETS)
+def test_wrong_targets_are_refused(loss, y, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        trainer(loss=loss).step(X, y)
+
+
+@pytest.mark.parametrize("way", ["step", "fit"])
+@pytest.mark.parametrize(("rate", "error", "message"), RATES, ids=lambda value: "" if callable(value) else None)
+def test_a_callable_learning_rate_is_checked_at_every_step(rate, error, message, way):
+    """Two good steps, then the bad one: the good ones stay."""
+    bad = [True]
+    t = trainer(optimizer=gm.SGD(lr=lambda step: rate(step) if step == 2 and bad[0] else 0.1))
+    t.step(X, Y)
+    t.step(X, Y)
+    before = snapshot(t)
+    with pytest.raises(error, match=re.escape(message)):
+        t.step(X, Y) if way == "step" else t.fit(X, Y, epochs=1, batch_size=5)
+    bad[0] = False
+    after = snapshot(t)
+    epoch = 1 if way == "fit" else 0  # an epoch that was begun is counted
+    before["counters"][1] += epoch
+    for key, value in before.items():
+        assert np.array_equal(after[key], value), key
+    assert np.isfinite(t.step(X, Y))
+
+
+def test_tables_of_other_libraries_are_read():
+    pandas = pytest.importorskip("pandas")
+    frame, labels = pandas.DataFrame(X), pandas.Series(Y)
+    expected, found = trainer(), trainer()
+    assert found.step(frame, labels) == expected.step(X, Y)
+    rec = found.fit(frame, labels, epochs=1, batch_size=5, validation=(frame, labels))
+    assert len(rec.validation) == 1
