@@ -15,9 +15,9 @@ X, Y = RNG.standard_normal((50, 6)).astype("f4"), RNG.integers(0, 4, 50)
 
 LAYERS = [gm.Dense(9, init=gm.init.normal(std=0.3)), gm.BatchNorm(), gm.GELU("tanh"), gm.Dropout(0.3), gm.Dense(4)]
 PARTS = [
-    *LAYERS, gm.Dense(3, bias=False, init="orthogonal"), gm.Dense(2, init=np.eye(2)), gm.LeakyReLU(0.2), gm.Softplus(2.0, 5.0),
-    gm.SGD(0.1, momentum=0.9, nesterov=True), gm.Adam(betas=(0.8, 0.9)), gm.AdamW(), gm.RMSprop(momentum=0.5),
-    gm.ClipNorm(1.0, norm_type=float("inf")), gm.ClipValue(0.5),
+    *LAYERS, gm.Dense(3, bias=False, init="orthogonal"), gm.Dense(2, init=np.eye(2)), gm.LeakyReLU(0.2),
+    gm.Softplus(2.0, 5.0), gm.SGD(0.1, momentum=0.9, nesterov=True), gm.Adam(betas=(0.8, 0.9)), gm.AdamW(),
+    gm.RMSprop(momentum=0.5), gm.ClipNorm(1.0, norm_type=float("inf")), gm.ClipValue(0.5),
 ]  # fmt: skip
 
 WAYS = {
