@@ -2,6 +2,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <numeric>
+#include <vector>
 
 #include "bindings/array.hpp"
 #include "network/aligned_array.hpp"
@@ -35,6 +39,46 @@ std::pair<Array<double>, Array<double>> activate(const LayerSpec& layer, const A
     return {value, slope};
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Multiply-adds in registers by all threads at once: float32 operations a second.
+double measure_peak(int threads) {
+    constexpr Index kIterations = 200'000;
+    constexpr int kRounds = 20;
+    std::vector<Index> operations(static_cast<size_t>(threads), 0);
+    std::chrono::steady_clock::time_point start;
+    double seconds = 0;
+    run_parallel(threads, [&](Team& team, int thread) {
+        alignas(kAlignment) float values[kAlignment / sizeof(float)];
+        std::fill(std::begin(values), std::end(values), 0.5f);
+        team.meet([&] { start = std::chrono::steady_clock::now(); });
+        for (int round = 0; round < kRounds; ++round)
+            operations[static_cast<size_t>(thread)] += kernels<float>().fused_chains(kIterations, values);
+        team.meet([&] { seconds = seconds_since(start); });
+    });
+    return static_cast<double>(std::accumulate(operations.begin(), operations.end(), Index{0})) / seconds;
+}
+
+// Copies of arrays of so many bytes in all, by all threads at once: bytes read and written a second.
+double measure_bandwidth(int threads, Index bytes) {
+    const Index count = std::max<Index>(1, bytes / 2 / threads / static_cast<Index>(sizeof(float)));
+    const int rounds = static_cast<int>(std::clamp<Index>((Index{1} << 30) / bytes, 2, 10'000));
+    std::chrono::steady_clock::time_point start;
+    double seconds = 0;
+    run_parallel(threads, [&](Team& team, int) {
+        AlignedArray<float> from(count), to(count);
+        team.meet([&] { start = std::chrono::steady_clock::now(); });
+        for (int round = 0; round < rounds; ++round) {
+            std::copy_n(from.data(), count, to.data());
+            from.data()[round % count] = to.data()[0];
+        }
+        team.meet([&] { seconds = seconds_since(start); });
+    });
+    return 2.0 * static_cast<double>(count) * sizeof(float) * threads * rounds / seconds;
+}
+
 }  // namespace
 
 void register_machine(py::module_& m) {
@@ -46,6 +90,12 @@ void register_machine(py::module_& m) {
     m.def("available_isas", &available_isas);
     m.def("num_threads", &num_threads);
     m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+    m.def("set_work_alone", &set_work_alone, py::arg("alone"),
+          "Whether work that the calling thread starts stays in that thread.");
+    m.def("measure_peak", &measure_peak, py::arg("threads"), py::call_guard<py::gil_scoped_release>(),
+          "float32 operations a second: multiply-adds in registers.");
+    m.def("measure_bandwidth", &measure_bandwidth, py::arg("threads"), py::arg("bytes"),
+          py::call_guard<py::gil_scoped_release>(), "Bytes a second, read and written, copying arrays of this size.");
     m.def("vector_function", &evaluate<float>, py::arg("name"), py::arg("x").noconvert(),
           "exp, expm1, log, log1p, log1p_exp, sigmoid, tanh, erf or erfc of every element, by the kernels.");
     m.def("vector_function", &evaluate<double>, py::arg("name"), py::arg("x").noconvert());

@@ -192,6 +192,10 @@ struct KernelTable {
     void (*update)(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
                    double* weight_squares, double* update_squares, Index out_stride);
 
+    // ---- for benchmarks: peak.hpp. Runs independent chains of multiply-adds on one vector, which is left in `out`
+    // ---- (and says what they start from); returns the number of operations.
+    Index (*fused_chains)(Index iterations, T* out);
+
     // ---- for tests of the vector functions
 
     // out = f(in), flat; name: "exp", "expm1", "log", "log1p", "sigmoid", "tanh", "erf", "erfc". False: no such name.

@@ -8,6 +8,7 @@
 #include "kernels/loss.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/pack.hpp"
+#include "kernels/peak.hpp"
 #include "kernels/statistics.hpp"
 #include "kernels/update.hpp"
 
@@ -46,6 +47,7 @@ constinit const KernelTable<Real> GM_TABLE = {
     .activation_moments = unit::activation_moments<Real>,
     .first_nonfinite = unit::first_nonfinite<Real>,
     .update = unit::update<Real>,
+    .fused_chains = unit::fused_chains<Real>,
     .evaluate = unit::evaluate<Real>,
 };
 

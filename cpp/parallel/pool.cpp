@@ -197,6 +197,10 @@ void Team::wait(unsigned round) {
     wait_for_change(round_, round, kSpinsAtBarrier);
 }
 
+void set_work_alone(bool alone) {
+    inside_task = alone;
+}
+
 void run_parallel(int threads, const std::function<void(Team&, int)>& work) {
     pool().run(threads, work);
 }

@@ -25,6 +25,7 @@ from gradiometer.activations import (
 )
 from gradiometer.layers import BatchNorm, Dense, Dropout
 from gradiometer.machine import get_num_threads, info, set_num_threads
+from gradiometer.many import step_many, train_many
 from gradiometer.network import Network, mlp
 from gradiometer.optim import SGD, Adam, AdamW, ClipNorm, ClipValue, RMSprop
 from gradiometer.recording import Recording, load_recording
@@ -65,4 +66,6 @@ __all__ = [
     "load_recording",
     "mlp",
     "set_num_threads",
+    "step_many",
+    "train_many",
 ]

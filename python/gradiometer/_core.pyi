@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['ActivationKind', 'ClipSpec', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'isa', 'num_threads', 'philox', 'set_num_threads', 'vector_function']
+__all__: list[str] = ['ActivationKind', 'ClipSpec', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'vector_function']
 class NonFiniteError(FloatingPointError, RuntimeError):
     ...
 class ActivationKind:
@@ -467,6 +467,14 @@ def draw_uniform(seed: typing.SupportsInt | typing.SupportsIndex, layer: typing.
     ...
 def isa() -> str:
     ...
+def measure_bandwidth(threads: typing.SupportsInt | typing.SupportsIndex, bytes: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    Bytes a second, read and written, copying arrays of this size.
+    """
+def measure_peak(threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    float32 operations a second: multiply-adds in registers.
+    """
 def num_threads() -> int:
     ...
 def philox(counter: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], key: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"]) -> typing.Annotated[list[int], "FixedSize(4)"]:
@@ -475,6 +483,10 @@ def philox(counter: typing.Annotated[collections.abc.Sequence[typing.SupportsInt
     """
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
+def set_work_alone(alone: bool) -> None:
+    """
+    Whether work that the calling thread starts stays in that thread.
+    """
 @typing.overload
 def vector_function(name: str, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
     """

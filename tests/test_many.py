@@ -1,0 +1,96 @@
+"""Many networks at once: the same bits as one after the other, and what happens when one of them fails."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import gradiometer as gm
+
+pytestmark = pytest.mark.usefixtures("restore_threads")
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((200, 12)).astype("f4"), RNG.integers(0, 4, 200)
+
+
+def trainers(**settings):
+    """Seven nets of different sizes, with all that draws random numbers."""
+    nets = [
+        gm.mlp(12, 4, depth=depth, width=10 * depth, batch_norm=depth % 2 == 0, dropout=0.2, seed=depth)
+        for depth in range(1, 8)
+    ]
+    return [
+        gm.Trainer(net, loss="cross_entropy", optimizer=gm.Adam(), clip=gm.ClipNorm(1.0), seed=5, **settings)
+        for net in nets
+    ]
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        for key, value in one.net.state_dict().items():
+            assert np.array_equal(value, other.net.state_dict()[key]), key
+        assert np.array_equal(one.recording.grad_norm, other.recording.grad_norm)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_bits_are_those_of_one_after_the_other(threads):
+    expected, found = trainers(), trainers()
+    losses = [trainer.step(X, Y) for trainer in expected]
+    for trainer in expected:
+        trainer.fit(X, Y, epochs=3, batch_size=32, validation=(X, Y))
+    gm.set_num_threads(threads)
+    assert gm.step_many(found, X, Y) == losses
+    recordings = gm.train_many(found, X, Y, epochs=3, batch_size=32, validation=(X, Y))
+    assert recordings == [trainer.recording for trainer in found]
+    assert [len(rec.validation) for rec in recordings] == [3] * 7
+    assert_same(found, expected)
+
+
+def test_a_failing_net_does_not_stop_the_others():
+    found = trainers(on_nonfinite="raise")
+    found[2].net.load_state_dict({key: value * np.float32(1e30) for key, value in found[2].net.state_dict().items()})
+    with pytest.raises(gm.NonFiniteError, match="not finite") as caught:
+        gm.train_many(found, X, Y, epochs=2, batch_size=50)
+    assert caught.value.__notes__ == ["(of trainers[2])"]
+    assert [len(trainer.recording) for trainer in found if trainer is not found[2]] == [8] * 6
+
+
+def test_stopping_at_a_nan_ends_that_net_only():
+    found = trainers(on_nonfinite="stop")
+    found[0].net.load_state_dict({key: value * np.float32(1e30) for key, value in found[0].net.state_dict().items()})
+    recordings = gm.train_many(found, X, Y, epochs=2, batch_size=50)
+    assert [len(rec) for rec in recordings] == [1] + [8] * 6
+
+
+def test_wrong_arguments():
+    found = trainers()
+    with pytest.raises(TypeError, match=r"trainers\[1\] must be a Trainer, not 'a'"):
+        gm.step_many([found[0], "a"], X, Y)
+    with pytest.raises(ValueError, match="must be different ones"):
+        gm.step_many([found[0], found[0]], X, Y)
+    with pytest.raises(ValueError, match="y has 3 rows"):
+        gm.step_many(found, X, Y[:3])
+    with pytest.raises(ValueError, match="epochs must be at least 0"):
+        gm.train_many(found, X, Y, epochs=-1, batch_size=3)
+    assert gm.step_many([], X, Y) == []
+    assert all(len(trainer.recording) == 0 for trainer in found)
+
+
+def test_ctrl_c_ends_all_of_them_after_whole_steps():
+    found = trainers()
+
+    def press():
+        while not all(len(trainer.recording) >= 4 for trainer in found[-2:]):
+            threading.Event().wait(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    gm.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
+    thread.join()
+    assert threading.active_count() < 5
+    assert np.isfinite(gm.step_many(found, X, Y)).all()
