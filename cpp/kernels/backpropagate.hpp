@@ -33,25 +33,47 @@ struct FromSigmoid {
     GM_INLINE_MEMBER Vec<T> at(Vec<T> dh, Vec<T> h) const { return dh * (h * (broadcast(T(1)) - h)); }
 };
 
+// One row; with `sums`, its squares go to the sixteen virtual lanes as add_row_squares would add them.
+template <bool with_squares, class Rule, class T>
+GM_INLINE void backpropagate_row(const Rule& rule, Index columns, const T* dh, const T* kept, T* dz,
+                                 Squares<T> (&sums)[Lanes16<double>::kVectors]) {
+    Index j = 0;
+    for (; j + kVirtualLanes <= columns; j += kVirtualLanes) {
+        Lanes16<T> out;
+        GM_UNROLL for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
+            const Index at = j + v * kLanes<T>;
+            out.part[v] = rule.at(load(dh + at), load(kept + at));
+            store(dz + at, out.part[v]);
+        }
+        if constexpr (with_squares) {
+            const Lanes16<double> wide = to_double(out);
+            GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sums[v].add(wide.part[v]);
+        }
+    }
+    if (j == columns) return;
+    const Index rest = columns - j;
+    for (; j < columns; j += kLanes<T>) store(dz + j, rule.at(load(dh + j), load(kept + j)));
+    if constexpr (with_squares) add_row_squares(dz + columns - rest, rest, sums);
+}
+
 template <class Rule, class T>
 static void backpropagate_with(ActivationSpec spec, Index rows, Index columns, const T* dh, Index dh_stride,
                                const T* kept, Index kept_stride, T* dz, Index dz_stride, double* squares) {
     const Rule rule(spec);
-    for (Index begin = 0; begin < rows; begin += kRowChunk) {
+    Squares<T> sums[Lanes16<double>::kVectors];
+    if (!squares) {
+        for (Index r = 0; r < rows; ++r)
+            backpropagate_row<false>(rule, columns, dh + r * dh_stride, kept + r * kept_stride, dz + r * dz_stride,
+                                     sums);
+        return;
+    }
+    for (Index begin = 0; begin < rows; begin += kRowChunk, squares += kSquareStatistics) {
         const Index end = begin + kRowChunk < rows ? begin + kRowChunk : rows;
-        Squares<T> sums[Lanes16<double>::kVectors];
         for (auto& sum : sums) sum.clear();
-        for (Index r = begin; r < end; ++r) {
-            const T* above = dh + r * dh_stride;
-            const T* row = kept + r * kept_stride;
-            T* out = dz + r * dz_stride;
-            for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, rule.at(load(above + j), load(row + j)));
-            if (squares) add_row_squares(out, columns, sums);
-        }
-        if (squares) {
-            fold_squares(sums, squares);
-            squares += kSquareStatistics;
-        }
+        for (Index r = begin; r < end; ++r)
+            backpropagate_row<true>(rule, columns, dh + r * dh_stride, kept + r * kept_stride, dz + r * dz_stride,
+                                    sums);
+        fold_squares(sums, squares);
     }
 }
 

@@ -174,6 +174,8 @@ struct KernelTable {
 
     // Sum of squares of each chunk of rows of a padded matrix: out[chunk * 3 + 0 … 2].
     void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, double* out);
+    // Sums of so many vectors of columns: a bias's gradient. In T, one chain of sums a column, in order of the rows.
+    void (*column_sums)(Index rows, Index vectors, const T* a, Index stride, T* out);
     // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only,
     // or all), out[statistic * out_stride + column].
     void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);

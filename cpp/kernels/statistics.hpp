@@ -17,6 +17,22 @@ void row_chunk_squares(Index rows, Index columns, const T* a, Index stride, doub
     }
 }
 
+template <int Vectors, class T>
+static void sum_of_rows(Index rows, const T* a, Index stride, T* out) {
+    Vec<T> sum[Vectors];
+    GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[v] = zero<T>();
+    for (Index r = 0; r < rows; ++r, a += stride)
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[v] = sum[v] + load(a + v * kLanes<T>);
+    GM_UNROLL for (int v = 0; v < Vectors; ++v) store(out + v * kLanes<T>, sum[v]);
+}
+
+template <class T>
+void column_sums(Index rows, Index vectors, const T* a, Index stride, T* out) {
+    Index v = 0;
+    for (; v + 4 <= vectors; v += 4) sum_of_rows<4>(rows, a + v * kLanes<T>, stride, out + v * kLanes<T>);
+    for (; v < vectors; ++v) sum_of_rows<1>(rows, a + v * kLanes<T>, stride, out + v * kLanes<T>);
+}
+
 // The magnitude below which a value of this type is subnormal, and the largest finite one.
 template <class T>
 constexpr double kSmallestNormal = sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022;
@@ -47,11 +63,11 @@ struct Counts {
 
 // Squares of `Vectors` vectors of columns side by side: their chains of additions run at the same time.
 template <int Vectors, class T>
-static void column_squares(Index rows, const T* a, double* out, Index out_stride) {
+static void column_squares(Index rows, Index width, const T* a, double* out, Index out_stride) {
     constexpr Index kParts = Wide<T>::kParts;
     Squares<T> sums[Vectors * kParts];
     GM_UNROLL for (auto& sum : sums) sum.clear();
-    for (Index r = 0; r < rows; ++r, a += Vectors * kLanes<T>) {
+    for (Index r = 0; r < rows; ++r, a += width) {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Wide<T> x = widen(load(a + v * kLanes<T>));
             GM_UNROLL for (Index part = 0; part < kParts; ++part) sums[v * kParts + part].add(x.part[part]);
@@ -82,13 +98,12 @@ static void column_counts(Index rows, Index width, const T* a, double* out, Inde
 
 template <class T>
 void column_statistics(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride) {
-    if (vectors == 2)
-        column_squares<2>(rows, a, out, out_stride);
-    else
-        column_squares<1>(rows, a, out, out_stride);
+    const Index width = vectors * kLanes<T>;
+    Index v = 0;
+    for (; v + 2 <= vectors; v += 2) column_squares<2>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
+    if (v < vectors) column_squares<1>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
     if (count == kSquareStatistics) return;
-    for (Index v = 0; v < vectors; ++v)
-        column_counts(rows, vectors * kLanes<T>, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
+    for (v = 0; v < vectors; ++v) column_counts(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
 }
 
 template <class T>

@@ -43,6 +43,7 @@ constinit const KernelTable<Real> GM_TABLE = {
     .bce_with_logits = unit::bce_with_logits<Real>,
     .mse = unit::mse<Real>,
     .row_chunk_squares = unit::row_chunk_squares<Real>,
+    .column_sums = unit::column_sums<Real>,
     .column_statistics = unit::column_statistics<Real>,
     .activation_moments = unit::activation_moments<Real>,
     .first_nonfinite = unit::first_nonfinite<Real>,

@@ -119,27 +119,30 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
     const Vec<T> scale1 = scalar<T>(first_factor);
     const Vec<T> scale2 = scalar<T>(spec.gradient_scale / first_factor);
     const Vec<T> limit = scalar<T>(spec.clip_limit);
+    const auto next = [&](Vec<T> old, Index at) {
+        Vec<T> gradient = load(g + at) * scale1 * scale2;
+        // A NaN passes through both, as in torch.clamp.
+        if (spec.clip_values) gradient = min(limit, max(-limit, gradient));
+        return rule.next(old, gradient, state1 + at, state2 + at);
+    };
     const Index width = vectors * kLanes<T>;
+    if (!weight_squares) {
+        for (Index at = 0; at < rows * width; at += kLanes<T>) store(w + at, next(load(w + at), at));
+        return;
+    }
     for (Index first = 0; first < width; first += kLanes<T>) {
         ColumnSquares<T> weights, changes;
         weights.clear();
         changes.clear();
         for (Index at = first; at < rows * width; at += width) {
             const Vec<T> old = load(w + at);
-            Vec<T> gradient = load(g + at) * scale1 * scale2;
-            // A NaN passes through both, as in torch.clamp.
-            if (spec.clip_values) gradient = min(limit, max(-limit, gradient));
-            const Vec<T> next = rule.next(old, gradient, state1 + at, state2 + at);
-            store(w + at, next);
-            if (weight_squares) {
-                weights.add(widen(old));
-                changes.add(difference<T>(widen(next), widen(old)));
-            }
+            const Vec<T> changed = next(old, at);
+            store(w + at, changed);
+            weights.add(widen(old));
+            changes.add(difference<T>(widen(changed), widen(old)));
         }
-        if (weight_squares) {
-            weights.store_to(weight_squares + first, out_stride);
-            changes.store_to(update_squares + first, out_stride);
-        }
+        weights.store_to(weight_squares + first, out_stride);
+        changes.store_to(update_squares + first, out_stride);
     }
 }
 

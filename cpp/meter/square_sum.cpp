@@ -18,11 +18,4 @@ double SquareSum::norm() const {
     return std::sqrt(medium);
 }
 
-SquareSum& SquareSum::operator+=(const SquareSum& other) {
-    small += other.small;
-    medium += other.medium;
-    large += other.large;
-    return *this;
-}
-
 }  // namespace gradiometer

@@ -19,7 +19,12 @@ struct SquareSum {
 
     // √(Σ x²), to about one ulp. NaN where any entry was, infinity where any entry was (and none a NaN).
     double norm() const;
-    SquareSum& operator+=(const SquareSum& other);
+    SquareSum& operator+=(const SquareSum& other) {
+        small += other.small;
+        medium += other.medium;
+        large += other.large;
+        return *this;
+    }
 };
 
 }  // namespace gradiometer

@@ -146,7 +146,8 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
     pass.input_stride = work_.input_stride();
     pass.collect = Collect::full;
     pass.wants_input_gradient = true;
-    std::atomic<Index> next{0};
+    const auto& tasks = parameters_.tasks();
+    TaskRanges ranges(static_cast<Index>(tasks.size()), last_threads_);
     run_parallel(last_threads_, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         Index stride;
@@ -159,8 +160,7 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
         backward_rows(pass, team, thread, mine);
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
-        const auto& tasks = parameters_.tasks();
-        for (Index i; (i = next.fetch_add(1)) < static_cast<Index>(tasks.size());) gradient_task(pass, tasks[i]);
+        for (Index i; (i = ranges.next(thread)) >= 0;) gradient_task(pass, tasks[i]);
     });
     if (pass.stopped) throw Interrupted();
     gradients_measured_ = true;

@@ -14,6 +14,16 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
         transposed_offsets_.push_back(transposed_size);
         size += p.inner * padded<T>(p.columns);
         if (p.is_weight) transposed_size += p.columns * padded<T>(p.inner);
+        if (p.inner == 1 && !p.is_weight) {
+            // A vector's panels stand side by side: one task for many of them.
+            constexpr Index kPanels = 32;
+            for (Index first = 0; first < p.columns; first += kPanels * kernels_.panel) {
+                const Index columns = std::min(p.columns - first, kPanels * kernels_.panel);
+                tasks_.push_back(
+                    {i, 0, 0, 1, 0, first, (columns + kernels_.lanes - 1) / kernels_.lanes, offset(i) + first});
+            }
+            continue;
+        }
         for (Index first = 0, panel = 0; first < p.columns; first += kernels_.panel, ++panel) {
             const Index vectors = p.columns - first > kernels_.lanes ? 2 : 1;
             for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk)

@@ -53,8 +53,7 @@ void gradient_task(Pass<T>& pass, const ParameterTask& task) {
         pass.kernels.outer_product(pass.rows, task.inner_begin, task.inner_end, x, x_stride, delta, stride,
                                    task.vectors, out);
     } else if (task.parameter == block.bias) {
-        const T one = 1;
-        pass.kernels.outer_product(pass.rows, 0, 1, &one, 0, delta, stride, task.vectors, out);
+        pass.kernels.column_sums(pass.rows, task.vectors, delta, stride, out);
     }
     if (pass.collect == Collect::nothing) return;
     const bool everything = pass.collect == Collect::full && p.is_weight;

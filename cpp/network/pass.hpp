@@ -9,6 +9,7 @@
 #include "network/parameters.hpp"
 #include "network/workspace.hpp"
 #include "parallel/pool.hpp"
+#include "parallel/task_ranges.hpp"
 
 namespace gradiometer {
 

@@ -114,12 +114,12 @@ void Trainer<T>::judge(Pass<T>& pass, double loss, int threads) {
 }
 
 template <class T>
-void Trainer<T>::update(Pass<T>& pass, double learning_rate, std::atomic<Index>& next) {
+void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges, int thread) {
     UpdateSpec update = optimizer_.next_update(learning_rate);
     update.clip_values = spec_.clip.kind == ClipSpec::Kind::value;
     update.clip_limit = spec_.clip.clip_value;
     const auto& tasks = pass.parameters.tasks();
-    for (Index i; (i = next.fetch_add(1, std::memory_order_relaxed)) < static_cast<Index>(tasks.size());) {
+    for (Index i; (i = ranges.next(thread)) >= 0;) {
         update.gradient_scale = clip_.per_parameter[tasks[i].parameter];
         update_task(pass, optimizer_, update, tasks[i]);
     }
@@ -150,8 +150,8 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
     loss_known_ = true;
 
     double loss = 0;
-    std::atomic<Index> next_gradient{0}, next_update{0};
     const auto& tasks = network.parameters_.tasks();
+    TaskRanges gradients(static_cast<Index>(tasks.size()), threads), updates(static_cast<Index>(tasks.size()), threads);
     run_parallel(threads, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
@@ -166,7 +166,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
         }
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
-        for (Index i; (i = next_gradient.fetch_add(1, std::memory_order_relaxed)) < static_cast<Index>(tasks.size());) {
+        for (Index i; (i = gradients.next(thread)) >= 0;) {
             if (thread == 0) interrupt.poll();
             if (interrupt.requested()) break;
             gradient_task(pass, tasks[i]);
@@ -178,7 +178,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
             judge(pass, loss, team.size());
         });
         if (pass.stopped || refused_) return;
-        update(pass, learning_rate, next_update);
+        update(pass, learning_rate, updates, thread);
     });
     if (pass.stopped) throw Interrupted();
     finish(pass, loss, learning_rate);
@@ -198,9 +198,9 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     pass.collect = std::max(collect_for(steps_), Collect::squares);
     loss_known_ = !std::isnan(loss);
     judge(pass, loss, network.last_threads_);
-    std::atomic<Index> next{0};
-    if (!refused_)
-        run_parallel(network.threads_for(pass.rows, 1), [&](Team&, int) { update(pass, learning_rate, next); });
+    const int threads = network.threads_for(pass.rows, 1);
+    TaskRanges ranges(static_cast<Index>(pass.parameters.tasks().size()), threads);
+    if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
     network.ready_for_backward_ = network.gradients_measured_ = false;
     pass.running_is_pending = false;
     finish(pass, loss, learning_rate);

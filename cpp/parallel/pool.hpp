@@ -56,7 +56,8 @@ class Team {
 // are. work must not throw in a thread other than 0, and thread 0 only after the last meeting.
 void run_parallel(int threads, const std::function<void(Team&, int)>& work);
 
-// Whether work that this thread calls stays in it. For a program that keeps the processors busy with threads of its own.
+// Whether work that this thread calls stays in it. For a program that keeps the processors busy with threads of its
+// own.
 void set_work_alone(bool alone);
 
 }  // namespace gradiometer

@@ -5,6 +5,12 @@
 >>> trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), seed=0)
 """
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from gradiometer import init
 from gradiometer._core import NonFiniteError, __version__
 from gradiometer.activations import (
@@ -30,6 +36,9 @@ from gradiometer.network import Network, mlp
 from gradiometer.optim import SGD, Adam, AdamW, ClipNorm, ClipValue, RMSprop
 from gradiometer.recording import Recording, load_recording
 from gradiometer.train import Trainer
+
+if TYPE_CHECKING:
+    from gradiometer import theory
 
 __all__ = [
     "ELU",
@@ -67,5 +76,13 @@ __all__ = [
     "mlp",
     "set_num_threads",
     "step_many",
+    "theory",
     "train_many",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `theory` when it is first used: most programs never do."""
+    if name == "theory":
+        return importlib.import_module("gradiometer.theory")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

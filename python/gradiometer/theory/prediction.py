@@ -1,0 +1,136 @@
+"""What theory predicts for the gradients of an actual network on an actual batch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradiometer._checks import check_type
+from gradiometer.network import Network
+from gradiometer.slopes import theil_sen
+from gradiometer.theory.forward import stages_of
+from gradiometer.theory.losses import loss_gradient
+from gradiometer.theory.stages import DenseStage
+
+__all__ = ["Prediction", "predict"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `predict` returns. All arrays have one entry for each dense layer, from the input on."""
+
+    layer_names: list[str]
+    """The state-dict keys of the weights, as in a recording."""
+    delta_norm: Array
+    """‖dL/d(output)‖ of each dense layer relative to that of the last one, whose entry is 1."""
+    grad_norm: Array | None
+    """‖dL/d(weight)‖ of each dense layer; None without y and loss."""
+    slope: float
+    """Decades per layer of `delta_norm` toward the input, the median over pairs of layers, as in a diagnosis."""
+    spread: Array
+    """Standard deviation to expect over seeds of log₁₀ `delta_norm`, 0 at the last layer (Hanin 2018)."""
+    variance: Array
+    """Mean square of the outputs of each dense layer."""
+
+
+def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | None = None) -> Prediction:  # noqa: N803
+    """Predict the gradients of a network on a batch, in training, without going back through it.
+
+    Weights are treated as independent random numbers of zero mean, with the mean square that the actual weights of
+    each layer have, and so are biases, gamma and beta. From the actual rows of X, the covariance matrix of
+    pre-activations between all rows of the batch goes forward (Poole et al. 2016; for batch norm Yang et
+    al. 2019), and that of the gradients backward (Schoenholz et al. 2017). So neither the variance nor the
+    correlations need be at their fixed points: tanh with σ_w = 1 has χ₁ = 1 in the limit only.
+
+    `delta_norm` and `grad_norm` are those of a typical draw of the weights. In narrow networks that is below the root
+    mean square: the logarithm of a squared norm has a variance of Σ (3 E[φ′⁴] / E[φ′²]² − 1) / width or less, which
+    is 5 / width per layer for ReLU, and a mean that is half of it lower (Hanin 2018; Hanin and Nica 2020). `spread`
+    is its standard deviation.
+
+    The theory is that of wide layers with random weights. It does not hold for weights of another mean than zero, and
+    after training only as far as the weights still act as random. The memory it takes grows as rows² × layers, its
+    time as well: give it one batch.
+
+    Parameters
+    ----------
+    net : Network
+        Of dense layers, each followed by a batch norm, an activation and a dropout, or some of them in this order. It
+        is not changed.
+    X : array
+        One batch, (rows, in_features).
+    y : array, optional
+        Its targets, with `loss`. dL/d(output) is then that of the actual outputs. Without, it is a random matrix.
+    loss : {"cross_entropy", "bce_with_logits", "mse"}, optional
+        As for `Trainer`; y and loss come together.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, y comes without a loss, an activation follows another one, or there is no dense
+        layer.
+    TypeError
+        If an argument is of a wrong type.
+    """
+    check_type("net", net, Network)
+    if (y is None) != (loss is None):
+        raise ValueError("y and loss belong together: give both, or neither")
+    output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
+    gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
+    x = np.asarray(X, net.dtype).astype(np.float64)
+    stages = stages_of(net, x, keep_inputs=y is not None)
+    if not any(isinstance(stage, DenseStage) for stage in stages):
+        raise ValueError("net must have at least one dense layer, but it has none")
+
+    covariance = gradient @ gradient.T
+    log_scale = log_spread = 0.0  # logarithms of squared norms: a deep network leaves the range of a float64
+    rows: list[tuple[str, float, float, float, float]] = []
+    for stage in reversed(stages):
+        trace = float(np.trace(covariance))
+        if trace > 0:
+            covariance /= trace
+            log_scale += math.log(trace)
+        if isinstance(stage, DenseStage):
+            present = log_scale if trace > 0 else -math.inf
+            typical = present - log_spread / 2
+            log_grad = typical + stage.log_weight_gradient(covariance)
+            rows.append((stage.name, typical, log_grad, log_spread, stage.variance))
+        log_spread += stage.spread(covariance)
+        covariance = stage.backward(covariance)
+    names, log_deltas, log_grads, spread, variance = zip(*reversed(rows), strict=True)
+    decades = _relative(np.array(log_deltas))
+    return Prediction(
+        layer_names=list(names),
+        delta_norm=_power(decades),
+        grad_norm=None if y is None else _power(np.array(log_grads) / math.log(100.0)),
+        slope=float(theil_sen(np.where(np.isfinite(decades), decades, np.nan)[None, :])[0]),
+        spread=(np.sqrt(spread) - math.sqrt(spread[-1])) / math.log(100.0),
+        variance=np.array(variance),
+    )
+
+
+def _random_gradient(shape: tuple[int, ...]) -> Array:
+    """Return rows of length 1 in random directions, the same at every call."""
+    draws = np.random.default_rng(0).standard_normal(shape)
+    return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))
+
+
+def _relative(log_square: Array) -> Array:
+    """Return the decades of norms relative to the last one, from logarithms of their squares."""
+    if log_square[-1] == -math.inf:
+        return np.full(len(log_square), -math.inf)
+    return np.asarray((log_square - log_square[-1]) / math.log(100.0))
+
+
+def _power(decades: Array) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(10.0**decades)
