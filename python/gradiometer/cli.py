@@ -1,4 +1,4 @@
-"""The entry point of the command ``gradiometer``; the commands are in `gradiometer.lab.commands`."""
+"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab` and `gradiometer.bench`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where there is no ÷ or σ, a question mark is better than an error
     try:
+        from gradiometer.bench.commands import bench
         from gradiometer.lab.commands import app
 
+        app.command()(bench)
         app()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

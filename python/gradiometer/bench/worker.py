@@ -17,6 +17,10 @@ SHORTEST = 2e-4
 """Seconds. Steps are timed in groups at least so long, so that reading the clock does not count."""
 
 
+STEPS_OF_A_SWEEP = 10
+"""Networks of a sweep need not keep in step with each other: so many are asked for at once."""
+
+
 class Start(NamedTuple):
     """What a worker says when it is ready: the gradient norms of its first step, and whether weights moved."""
 
@@ -68,7 +72,7 @@ def _serve(pipe: Connection, name: str, workload: Workload) -> None:
         before = peer.first_weight()
         peer.step()
         pipe.send((peer.norms(), not np.array_equal(before, peer.first_weight())))
-        group = _group_size(peer)
+        group = max(_group_size(peer), STEPS_OF_A_SWEEP if workload.copies > 1 else 1)
         while True:
             pipe.send(_measure(peer, group, pipe.recv()))
     except (EOFError, BrokenPipeError):
@@ -82,8 +86,7 @@ def _group_size(peer: peers.Peer) -> int:
     size = 1
     while True:
         start = time.perf_counter()
-        for _ in range(size):
-            peer.step()
+        peer.steps(size)
         if time.perf_counter() - start >= SHORTEST:
             return size
         size *= 2
@@ -95,8 +98,7 @@ def _measure(peer: peers.Peer, group: int, seconds: float) -> list[float]:
     end = time.perf_counter() + seconds
     while True:
         start = time.perf_counter()
-        for _ in range(group):
-            peer.step()
+        peer.steps(group)
         now = time.perf_counter()
         times.append((now - start) / group)
         if now >= end:

@@ -18,11 +18,27 @@ class Peer(Protocol):
     def step(self) -> None:
         """Take one training step, and return when it is done."""
 
+    def steps(self, count: int) -> None:
+        """Take so many."""
+
     def norms(self) -> NDArray[np.float64]:
         """Return the norm of each dense layer's weight gradient in the last step, before clipping; (copies, layers)."""
 
     def first_weight(self) -> NDArray[Any]:
         """Return the present weight of the first dense layer of the first network."""
+
+
+class Stepwise:
+    """A peer that takes many steps one by one."""
+
+    def step(self) -> None:
+        """Take one training step, and return when it is done."""
+        raise NotImplementedError
+
+    def steps(self, count: int) -> None:
+        """Take so many."""
+        for _ in range(count):
+            self.step()
 
 
 class Candidate(NamedTuple):

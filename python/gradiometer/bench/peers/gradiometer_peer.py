@@ -12,9 +12,7 @@ from gradiometer.bench.workloads import MAX_NORM, State, Workload
 
 
 class Gradiometer:
-    """`Trainer.step`, or `train_many` for a sweep."""
-
-    record = "norms"
+    """`Trainer.step`; in a sweep, `step_many` and `train_many`."""
 
     def __init__(self, workload: Workload, states: list[State], x: NDArray[np.float32], y: NDArray[np.int64]) -> None:
         del states  # the networks start as the states were taken
@@ -37,6 +35,15 @@ class Gradiometer:
             self._trainers[0].step(self._x, self._y)
         else:
             gm.step_many(self._trainers, self._x, self._y)
+
+    def steps(self, count: int) -> None:
+        """Take many steps; of a sweep, each network all of its own before the next begins."""
+        if len(self._trainers) == 1:
+            for _ in range(count):
+                self._trainers[0].step(self._x, self._y)
+        else:
+            rows = len(self._x)
+            gm.train_many(self._trainers, self._x, self._y, epochs=count, batch_size=rows, shuffle=False)
 
     def norms(self) -> NDArray[np.float64]:
         """Return the recorded norms."""

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from gradiometer.bench.peers import Stepwise
 from gradiometer.bench.workloads import MAX_NORM, State, Workload
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
@@ -22,7 +23,7 @@ def _parameters(state: State) -> dict[str, Any]:
     }
 
 
-class Jitted:
+class Jitted(Stepwise):
     """One compiled function for a step of all networks."""
 
     def __init__(self, workload: Workload, states: list[State], x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -44,7 +45,8 @@ class Jitted:
         def step(parameters: Any, memory: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
             value, gradients = jax.value_and_grad(loss)(parameters, x, y)
             norms = jnp.stack([jnp.sqrt(jnp.sum(weight * weight)) for weight, _ in gradients["dense"]])
-            coefficient = jnp.minimum(1.0, MAX_NORM / (optax.global_norm(gradients) + 1e-6))
+            total = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)))
+            coefficient = jnp.minimum(1.0, MAX_NORM / (total + 1e-6))
             gradients = jax.tree.map(lambda g: g * coefficient, gradients)
             updates, memory = optimizer.update(gradients, memory, parameters)
             return optax.apply_updates(parameters, updates), memory, value, norms

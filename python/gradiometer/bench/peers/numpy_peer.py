@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer.bench.peers import Stepwise
 from gradiometer.bench.workloads import MAX_NORM, State, Workload
 
 Array = NDArray[Any]
 
 
-class NumPy:
+class NumPy(Stepwise):
     """A loop over the layers; over the networks too, in a sweep."""
 
     def __init__(self, workload: Workload, states: list[State], x: Array, y: Array) -> None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from gradiometer.bench.peers import Stepwise
 from gradiometer.bench.workloads import MAX_NORM, State, Workload
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -29,7 +30,7 @@ def _model(workload: Workload, state: State) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class _Single:
+class _Single(Stepwise):
     """One network, with a training loop's usual lines."""
 
     def __init__(self, workload: Workload, state: State, x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -64,7 +65,7 @@ class _Single:
         return self.weights[0].detach().numpy().copy()
 
 
-class _Many:
+class _Many(Stepwise):
     """`vmap` of the gradient over stacked parameters."""
 
     def __init__(self, workload: Workload, states: list[State], x: NDArray[Any], y: NDArray[Any]) -> None:
