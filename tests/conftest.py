@@ -1,6 +1,7 @@
 """Settings shared by all tests: hypothesis profiles and the number of threads."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,3 +21,11 @@ def restore_threads():
     before = gm.get_num_threads()
     yield
     gm.set_num_threads(before)
+
+
+@pytest.fixture
+def default_ctrl_c():
+    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background, whose SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -9,6 +9,8 @@ import pytest
 
 import gradiometer as gm
 
+pytestmark = pytest.mark.usefixtures("default_ctrl_c")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((512, 64)).astype("f4"), RNG.integers(0, 10, 512)
 TOO_MANY = 10**7  # epochs that no test waits for

@@ -9,7 +9,7 @@ import pytest
 
 import gradiometer as gm
 
-pytestmark = pytest.mark.usefixtures("restore_threads")
+pytestmark = pytest.mark.usefixtures("restore_threads", "default_ctrl_c")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((200, 12)).astype("f4"), RNG.integers(0, 4, 200)
