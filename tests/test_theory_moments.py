@@ -59,7 +59,12 @@ EXACT = {
     gm.Sigmoid(): (sigmoid, lambda x: sigmoid(x) * sigmoid(-x), []),
     gm.Tanh(): (mp.tanh, lambda x: mp.sech(x) ** 2, []),
     gm.Hardtanh(): (lambda x: min(max(x, -1), 1), lambda x: mp.mpf(-1 < x < 1), [-1, 1]),
-    gm.Hardtanh(0.5, 2.0): (lambda x: min(max(x, 0.5), 2), lambda x: mp.mpf(0.5 < x < 2), [0.5, 2]),
+    # Kinks that are no multiples of anything.
+    gm.Hardtanh(0.37, 1.83): (
+        lambda x: min(max(x, mp.mpf(0.37)), mp.mpf(1.83)),
+        lambda x: mp.mpf(0.37 < x < 1.83),
+        [0.37, 1.83],
+    ),
     gm.Hardswish(): (
         lambda x: x * min(max(x + 3, 0), 6) / 6,
         lambda x: 0 if x <= -3 else (x / 3 + mp.mpf(0.5) if x < 3 else 1),

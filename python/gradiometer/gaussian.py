@@ -67,7 +67,7 @@ def expectation(
     """
     z, density = normal_nodes(panel_edges(breaks, scale, feature))
     values: Any = function(scale * z)
-    return float(values @ density)
+    return float((values * density).sum())
 
 
 def normal_nodes(edges: Array) -> tuple[Array, Array]:

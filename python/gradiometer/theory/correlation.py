@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 
 PANEL = 1.0  # the integrand has 24 nodes on each panel, in both directions
 EDGE = 1e-9  # a growth that is closer to 1 than this is 1: half of the digits of σ_w are enough for it
+MOST_STEPS = 200  # of the search for c*, which takes some 10
 CLOSE = 1e-7  # correlations that are closer to 1 than this are 1
 
 
@@ -151,7 +152,9 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where a function that is positive at `low` and negative at `high` is zero (Illinois' false position)."""
     above, below = function(low), function(high)
     side = 0
-    while high - low > 1e-14:
+    for _ in range(MOST_STEPS):
+        if high - low < 1e-14:
+            break
         middle = min(max((low * below - high * above) / (below - above), low), high)
         value = function(middle)
         if abs(value) < 1e-14:
