@@ -27,7 +27,7 @@ def test_training_works_after_a_fork():
     expected = train(1)  # the pool is running now
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of any fork beside threads
+        warnings.simplefilter("ignore")  # Python warns of any fork beside threads, and JAX of any
         child = os.fork()
     if child == 0:
         try:
@@ -46,7 +46,7 @@ def test_worker_processes_give_the_same_bits(method):
         pytest.skip(f"there is no {method} here")
     expected = [train(seed) for seed in range(3)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         with multiprocessing.get_context(method).Pool(2) as pool:
             found = pool.map_async(train, range(3)).get(timeout=120)
     for one, other in zip(expected, found, strict=True):

@@ -25,10 +25,14 @@ GM_INLINE Lanes16<T> zero16() {
 
 template <class T>
 GM_INLINE T fold(const Lanes16<T>& lanes) {
-    T sum[kVirtualLanes];
-    for (Index v = 0; v < Lanes16<T>::kVectors; ++v) store(sum + v * kLanes<T>, lanes.part[v]);
-    for (Index half = kVirtualLanes / 2; half > 0; half /= 2)
-        for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
+    // While the halves are whole vectors, these are added; the rest one by one.
+    Lanes16<T> halves = lanes;
+    GM_UNROLL for (Index count = Lanes16<T>::kVectors / 2; count > 0; count /= 2)
+        GM_UNROLL for (Index v = 0; v < count; ++v) halves.part[v] = halves.part[v] + halves.part[v + count];
+    T sum[kLanes<T>];
+    store(sum, halves.part[0]);
+    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index j = 0; j < half; ++j) sum[j] +=
+        sum[j + half];
     return sum[0];
 }
 
@@ -62,11 +66,7 @@ GM_INLINE Wide<double> widen(Vec<double> x) {
 }
 
 GM_INLINE Wide<float> widen(Vec<float> x) {
-    typedef float Half __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
-    Half half[2];
-    __builtin_memcpy(half, &x.v, sizeof(half));
-    return {{{__builtin_convertvector(half[0], Native<double>::Vector)},
-             {__builtin_convertvector(half[1], Native<double>::Vector)}}};
+    return {{low_as_double(x), high_as_double(x)}};
 }
 
 GM_INLINE Lanes16<double> to_double(const Lanes16<double>& x) {

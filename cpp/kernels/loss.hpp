@@ -7,13 +7,26 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
+// The larger of two, lane by lane; a NaN where either is.
+template <class T>
+GM_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
+    return select((b > a) | (b != b), b, a);
+}
+
 // The largest of a row; a NaN where there is one.
 template <class T>
 GM_INLINE T row_max(const T* row, Index columns) {
-    T largest = row[0];
-    for (Index j = 1; j < columns; ++j)
-        if (row[j] > largest || row[j] != row[j]) largest = row[j];
-    return largest;
+    const Vec<T> least = broadcast(-static_cast<T>(__builtin_inf()));
+    Vec<T> largest = least;
+    for (Index j = 0; j < columns; j += kLanes<T>)
+        largest = larger(largest, select(first_lanes<T>(columns - j), load(row + j), least));
+    T lanes[kLanes<T>];
+    store(lanes, largest);
+    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index j = 0; j < half; ++j) {
+        const T other = lanes[j + half];
+        lanes[j] = other > lanes[j] || other != other ? other : lanes[j];
+    }
+    return lanes[0];
 }
 
 // Stable softmax: exp(z - max) / Σ exp(z - max).
@@ -22,24 +35,25 @@ void cross_entropy(Index rows, Index columns, const T* logits, Index stride, con
                    const double* row_scale, double* row_loss, T* gradient, Index gradient_stride) {
     for (Index r = 0; r < rows; ++r) {
         const T* row = logits + r * stride;
+        T* out = gradient ? gradient + r * gradient_stride : nullptr;  // holds the powers at first
         const T largest = row_max(row, columns);
         const Vec<T> shift = broadcast(largest);
         Lanes16<T> sum = zero16<T>();
         for (Index j = 0; j < columns; j += kVirtualLanes) {
-            const Lanes16<T> z = load16(row, j, columns);
             for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
-                const Mask<T> inside = first_lanes<T>(columns - j - v * kLanes<T>);
-                sum.part[v] = sum.part[v] + keep(inside, exp(z.part[v] - shift));
+                const Index column = j + v * kLanes<T>;
+                if (column >= columns) break;
+                const Vec<T> power = keep(first_lanes<T>(columns - column), exp(load(row + column) - shift));
+                if (out) store(out + column, power);
+                sum.part[v] = sum.part[v] + power;
             }
         }
         const Vec<T> total = broadcast(fold(sum));
         row_loss[r] =
             static_cast<double>(log(total).v[0]) + static_cast<double>(largest) - static_cast<double>(row[labels[r]]);
-        if (!gradient) continue;
+        if (!out) continue;
         const Vec<T> scale = broadcast(static_cast<T>(row_scale[r])) / total;
-        T* out = gradient + r * gradient_stride;
-        for (Index j = 0; j < columns; j += kLanes<T>)
-            store(out + j, keep(first_lanes<T>(columns - j), exp(load(row + j) - shift) * scale));
+        for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, load(out + j) * scale);
         out[labels[r]] -= static_cast<T>(row_scale[r]);
     }
 }

@@ -1,5 +1,5 @@
-// What the compiler's vector extension cannot say, for each instruction set: fused multiply-add and square root.
-// The only intrinsics of the project. Included by vector.hpp.
+// What the compiler's vector extension cannot say, for each instruction set: fused multiply-add, square
+// root, and halves of a vector. The only intrinsics of the project. Included by vector.hpp.
 //
 // GM_EMULATE compiles the vectors of one instruction set for a narrower machine (AVX-512 on one with AVX2), so that a
 // developer without the machine can still run every line above this file at that width.
@@ -112,6 +112,40 @@ GM_INLINE Vec<double> sqrt(Vec<double> a) {
     return a;
 }
 
+#endif
+
+// The lower (upper) half of a vector of floats as doubles.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE Vec<double> half_as_double(Vec<float> x, int which) {
+    __m256 half[2];
+    __builtin_memcpy(half, &x.v, sizeof(half));
+    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, half[which])};
+}
+GM_INLINE Vec<double> low_as_double(Vec<float> x) {
+    return half_as_double(x, 0);
+}
+GM_INLINE Vec<double> high_as_double(Vec<float> x) {
+    return half_as_double(x, 1);
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE Vec<double> low_as_double(Vec<float> x) {
+    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x.v))};
+}
+GM_INLINE Vec<double> high_as_double(Vec<float> x) {
+    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x.v, 1))};
+}
+#else
+typedef float HalfOfFloats __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
+GM_INLINE Vec<double> low_as_double(Vec<float> x) {
+    HalfOfFloats half[2];
+    __builtin_memcpy(half, &x.v, sizeof(half));
+    return {__builtin_convertvector(half[0], Native<double>::Vector)};
+}
+GM_INLINE Vec<double> high_as_double(Vec<float> x) {
+    HalfOfFloats half[2];
+    __builtin_memcpy(half, &x.v, sizeof(half));
+    return {__builtin_convertvector(half[1], Native<double>::Vector)};
+}
 #endif
 
 }  // namespace
