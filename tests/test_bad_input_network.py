@@ -37,11 +37,16 @@ CONSTRUCTORS = [
     (lambda: gm.Network(2, [gm.Dense(1), "relu"]), TypeError, "layers[1] must be a layer, not 'relu'"),
     (lambda: gm.Network(2, LAYERS, dtype="float16"), ValueError, 'dtype must be "float32" or "float64", not \'float16\''),
     (lambda: gm.Network(2, LAYERS, dtype="quux"), TypeError, 'dtype must be "float32" or "float64", not \'quux\''),
+    (lambda: gm.Network(2, LAYERS, dtype=None), TypeError, 'dtype must be "float32" or "float64", not None'),
+    (lambda: gm.Network(10**30, LAYERS), ValueError, "in_features must be at most 2147483647, not 1000000000000000000000000"),
+    (lambda: gm.Network(2**31 - 1, [gm.Dense(2**31 - 1)]), ValueError,
+     "layers[0] has a weight of shape (2147483647, 2147483647), which no memory can hold"),
     (lambda: gm.Network(2, LAYERS, seed=-1), ValueError, "seed must be at least 0, not -1"),
     (lambda: gm.Network(2, LAYERS, seed=2**64), ValueError, "seed must be below 2**64, not 18446744073709551616"),
     (lambda: gm.Network(2, LAYERS, seed="a"), TypeError, "seed must be an integer, not 'a'"),
     (lambda: gm.Network(2, LAYERS, seed=True), TypeError, "seed must be an integer, not True"),
     (lambda: gm.Dense(0), ValueError, "out_features must be at least 1, not 0"),
+    (lambda: gm.Dense(2**31), ValueError, "out_features must be at most 2147483647, not 2147483648"),
     (lambda: gm.Dense("3"), TypeError, "out_features must be an integer, not '3'"),
     (lambda: gm.Dense(3, bias=1), TypeError, "bias must be a bool, not 1"),
     (lambda: gm.Dense(3, init="foo"), ValueError, "there is no initialisation 'foo'; known: uniform, normal, "),
@@ -58,6 +63,9 @@ CONSTRUCTORS = [
     (lambda: gm.BatchNorm(affine="yes"), TypeError, "affine must be a bool, not 'yes'"),
     (lambda: gm.Dropout(1.5), ValueError, "p must be from 0 to 1, not 1.5"),
     (lambda: gm.Dropout("a"), TypeError, "p must be a number, not 'a'"),
+    (lambda: gm.Dropout(np.True_), TypeError, "p must be a number, not np.True_"),
+    (lambda: gm.Dropout(np.array([0.5, 0.5])), TypeError, "p must be a number, not array([0.5, 0.5])"),
+    (lambda: gm.ELU(10**400), ValueError, "alpha must be a number that fits a float, not an integer beyond 1e308"),
     (lambda: gm.LeakyReLU("a"), TypeError, "negative_slope must be a number, not 'a'"),
     (lambda: gm.ELU(float("nan")), ValueError, "alpha must be finite, not nan"),
     (lambda: gm.GELU("fast"), ValueError, 'approximate must be "none" or "tanh", not \'fast\''),
@@ -76,6 +84,10 @@ CONSTRUCTORS = [
     (lambda: gm.init.uniform(2, 1), ValueError, "a must not be above b, but they are 2.0 and 1.0"),
     (lambda: gm.init.kaiming_normal(mode="x"), ValueError, 'mode must be "fan_in" or "fan_out", not \'x\''),
     (lambda: gm.init.orthogonal(gain=-1), ValueError, "gain must be at least 0, not -1"),
+    (lambda: gm.Network(2, [gm.Dense(9, init=gm.init.uniform(-1e308, 1e308))], dtype="float64"), ValueError,
+     "layers[0]: uniform(a=-1e+308, b=1e+308) gives weights that are too large for a float"),
+    (lambda: gm.Network(2, [gm.Dense(9, init=gm.init.constant(1e39))]), ValueError,
+     "0.weight[0, 0] is 1e+39, which is too large for float32"),
     (lambda: gm.init.constant("a"), TypeError, "val must be a number, not 'a'"),
     (lambda: gm.SGD(lr=-1), ValueError, "lr must be at least 0, not -1"),
     (lambda: gm.SGD(lr=float("nan")), ValueError, "lr must be finite, not nan"),
@@ -85,6 +97,9 @@ CONSTRUCTORS = [
     (lambda: gm.SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be at least 0, not -1"),
     (lambda: gm.Adam(betas=(1, 0.9)), ValueError, "betas[0] must be below 1, not 1"),
     (lambda: gm.Adam(betas=0.9), TypeError, "betas must be a pair of numbers, not 0.9"),
+    (lambda: gm.Adam(betas=(0.9, 0.99, 0.999)), TypeError, "betas must be a pair of numbers, not (0.9, 0.99, 0.999)"),
+    (lambda: gm.SGD(10**400), ValueError, "lr must be a number that fits a float"),
+    (lambda: gm.SGD(lr=True), TypeError, "lr must be a number, not True"),
     (lambda: gm.Adam(eps=-1), ValueError, "eps must be at least 0, not -1"),
     (lambda: gm.RMSprop(alpha=1), ValueError, "alpha must be below 1, not 1"),
     (lambda: gm.ClipNorm(0), ValueError, "max_norm must be above 0, not 0"),
@@ -95,7 +110,8 @@ CONSTRUCTORS = [
     (lambda: gm.ClipNorm(1, per_layer=1), TypeError, "per_layer must be a bool, not 1"),
     (lambda: gm.ClipValue(0), ValueError, "clip_value must be above 0, not 0"),
     (lambda: gm.set_num_threads(0), ValueError, "n must be at least 1, not 0"),
-    (lambda: gm.set_num_threads(5000), ValueError, "must be from 1 to 1024, not 5000"),
+    (lambda: gm.set_num_threads(5000), ValueError, "n must be at most 1024, not 5000"),
+    (lambda: gm.set_num_threads(True), TypeError, "n must be an integer, not True"),
     (lambda: gm.set_num_threads(1.5), TypeError, "n must be an integer, not 1.5"),
     (lambda: gm.load_recording(3), TypeError, "expected str, bytes or os.PathLike object, not int"),
 ]  # fmt: skip
@@ -114,15 +130,28 @@ PASSES = [
     (lambda: net().forward(None), TypeError, "not NoneType of Python objects"),
     (lambda: net().forward([[1, 2, 3, 4], [1, 2]]), TypeError, "x must be an array of numbers, not list"),
     (lambda: net().forward(X[:1], training=True), ValueError, "batch norm needs more than one row in training: x has 1"),
+    (lambda: net().forward(X, training="no"), TypeError, "training must be a bool, not 'no'"),
+    (lambda: net().forward(X, training=None), TypeError, "training must be a bool, not None"),
     (lambda: net().backward(np.ones((10, 3))), RuntimeError, "backward needs a forward(x, training=True) before it"),
     (lambda: net().predict(X, batch_size=0), ValueError, "batch_size must be at least 1, not 0"),
     (lambda: net().predict(X[0], batch_size=5), ValueError, "x has shape (4,); it must be (rows, 4)"),
+    (lambda: net().predict(with_entry(np.nan), batch_size=2), ValueError, "x must be finite, but x[3, 1] is NaN"),
+    (lambda: net().predict(X[:, :3], batch_size=3), ValueError, "x has shape (10, 3); it must be (rows, 4)"),
+    (lambda: net().predict(X[:0], batch_size=3), ValueError, "x has shape (0, 4); it must have at least one row"),
+    (lambda: net().predict([[1, 2, 3, 4], [1]], batch_size=3), TypeError, "x must be an array of numbers, not list"),
     (lambda: net().load_state_dict({}), ValueError, "missing keys ['0.weight', '0.bias', '1.weight', "),
     (lambda: net().load_state_dict(3), TypeError, "state must be a dict of arrays, not int"),
     (lambda: load({"9.weight": 1}), ValueError, "missing keys [], unexpected keys ['9.weight']"),
     (lambda: load({"0.weight": np.ones((4, 5))}), ValueError, "'0.weight' has shape (4, 5); it must be (5, 4)"),
     (lambda: load({"0.weight": np.full((5, 4), "a")}), TypeError, "0.weight must hold integers or floats"),
-    (lambda: load({"1.running_var": -np.ones(5)}), ValueError, "'1.running_var'[0] is -1.000000; a variance must not"),
+    (lambda: load({"1.running_var": -np.ones(5)}), ValueError, "'1.running_var'[0] is -1.0; a variance must not"),
+    (lambda: load({"1.running_var": np.full(5, -(2.0**-30))}), ValueError, "'1.running_var'[0] is -9.313225746154785e-10;"),
+    (lambda: load({"1.num_batches_tracked": 1.5}), ValueError, "'1.num_batches_tracked' is 1.5; it must be a whole number"),
+    (lambda: load({"1.num_batches_tracked": -1}), ValueError, "'1.num_batches_tracked' is -1.0; it must be a whole number"),
+    (lambda: load({"1.num_batches_tracked": np.nan}), ValueError, "'1.num_batches_tracked' is nan; it must be a whole"),
+    (lambda: load({"0.bias": [1, 2, 3, 1e300, 5]}), ValueError, "0.bias[3] is 1e+300, which is too large for float32"),
+    (lambda: load({"0.weight": [[1, 2], [3]]}), TypeError, "0.weight must be an array of numbers, not list"),
+    (lambda: load({3: np.ones(1)}), ValueError, "missing keys [], unexpected keys [3]"),
     (lambda: load({"1.num_batches_tracked": np.ones(2)}), ValueError, "'1.num_batches_tracked' has shape (2,); it must"),
 ]  # fmt: skip
 
@@ -179,3 +208,76 @@ def test_a_float64_network_computes_in_float64():
     """Two inputs that are the same in float32 give different outputs."""
     model = gm.Network(1, [gm.Dense(1, init=np.ones((1, 1)))], dtype="float64")
     assert model.forward([[1.0]]) != model.forward([[1.0 + 1e-12]])
+
+
+def test_a_small_difference_survives_backward_and_loading_in_float64():
+    model = gm.Network(1, [gm.Dense(1, init=np.ones((1, 1)))], dtype="float64")
+    model.forward([[1.0]], training=True)
+    assert model.backward([[1.0 + 1e-12]]) == 1.0 + 1e-12
+    model.load_state_dict({"0.weight": [[1.0 + 1e-12]], "0.bias": [0.0]})
+    assert model.state_dict()["0.weight"] == 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_network_is_of_the_machines_byte_order(dtype, order):
+    model = gm.Network(4, LAYERS, dtype=order + dtype, seed=0)
+    assert model.dtype == np.dtype(dtype)
+    assert model.dtype.isnative
+    assert model.predict(X, batch_size=3).dtype.isnative
+    assert np.array_equal(model.predict(X, batch_size=3), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.forward(with_entry(np.nan), training=True),
+        lambda m: m.forward(X[:, :2], training=True),
+        lambda m: m.forward(X[:1], training=True),
+        lambda m: m.forward(X, training="yes"),
+        lambda m: m.load_state_dict(m.state_dict() | {"0.weight": [[1, 2], [3]]}),
+        lambda m: m.load_state_dict({key: value + 1 for key, value in m.state_dict().items() if key != "3.bias"}),
+        lambda m: m.load_state_dict({key: value - 5 for key, value in m.state_dict().items()}),  # variances below 0
+    ],
+)
+def test_a_refused_call_leaves_the_pass_before_it_usable(call):
+    """State, gradients, and the batch that `backward` is to go back through."""
+    model, same = net(), net()
+    for each in (model, same):
+        each.forward(X, training=True)
+    before = model.state_dict()
+    with pytest.raises((TypeError, ValueError)):
+        call(model)
+    for key, value in model.state_dict().items():
+        assert np.array_equal(value, before[key]), key
+    assert np.array_equal(model.backward(np.ones((10, 3))), same.backward(np.ones((10, 3))))
+    for key, value in model.gradients().items():
+        assert np.array_equal(value, same.gradients()[key]), key
+
+
+def test_returned_arrays_are_copies_and_inputs_stay_as_they_are():
+    model = net()
+    x, dy = X.copy(), np.ones((10, 3), "f4")
+    y = model.forward(x, training=True)
+    model.backward(dy)
+    expected = model.state_dict(), model.gradients()
+    assert np.array_equal(x, X)
+    assert (dy == 1).all()
+    y[:] = 7
+    x[:] = 7  # `backward` has its own copy
+    for found in (model.state_dict(), model.gradients()):
+        for value in found.values():
+            value[...] = 7
+    model.backward(dy)
+    for before, after in zip(expected, (model.state_dict(), model.gradients()), strict=True):
+        for key, value in after.items():
+            assert np.array_equal(value, before[key]), key
+
+
+def test_infinite_weights_are_loaded_as_they_are():
+    """A checkpoint of a run that diverged: only a finite number that would become infinite is refused."""
+    model = net()
+    state = model.state_dict() | {"0.weight": np.full((5, 4), np.inf), "0.bias": np.full(5, np.nan)}
+    model.load_state_dict(state)
+    assert np.isinf(model.state_dict()["0.weight"]).all()
+    assert np.isnan(model.state_dict()["0.bias"]).all()

@@ -1,6 +1,7 @@
 #include "bindings/array.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace gradiometer {
@@ -35,10 +36,16 @@ std::string position_text(const py::array& array, Index flat) {
     return "[" + text;
 }
 
-void check_rows(const py::array& array, const char* name, Index rows) {
-    if (array.shape(0) != rows)
+void check_rows(const py::array& array, const char* name, Rows rows) {
+    if (array.shape(0) != rows.count)
         throw py::value_error(std::string(name) + " has " + std::to_string(array.shape(0)) + " rows (shape " +
-                              shape_text(array) + "), but x has " + std::to_string(rows));
+                              shape_text(array) + "), but " + rows.of + " has " + std::to_string(rows.count));
+}
+
+void check_one_axis(const py::array& array, const char* name, Rows rows, const char* what) {
+    if (array.ndim() != 1)
+        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
+                              std::to_string(rows.count) + ",), one " + what + " for each row of " + rows.of);
 }
 
 }  // namespace
@@ -75,6 +82,23 @@ Array<T> number_array(const py::handle& object, const char* name) {
 }
 
 template <class T>
+Array<T> kept_array(const py::handle& object, const char* name) {
+    Array<T> array = number_array<T>(object, name);
+    if constexpr (sizeof(T) == 4) {
+        const Array<double> wide = number_array<double>(object, name);
+        for (Index i = 0; i < array.size(); ++i)
+            if (std::isinf(array.data()[i]) && std::isfinite(wide.data()[i]))
+                throw py::value_error(std::string(name) + position_text(array, i) + " is " +
+                                      number_text(wide.data()[i]) + ", which is too large for float32");
+    }
+    return array;
+}
+
+std::string number_text(double number) {
+    return py::repr(py::float_(number));
+}
+
+template <class T>
 void check_finite(const Array<T>& array, const char* name) {
     const Index at = kernels<T>().first_nonfinite(array.size(), array.data());
     if (at < 0) return;
@@ -97,70 +121,71 @@ Array<T> matrix(const py::handle& object, const char* name, Index columns, bool 
     return array;
 }
 
-Array<int64_t> labels(const py::handle& object, const char* name, Index rows, Index classes) {
+Array<int64_t> labels(const py::handle& object, const char* name, Rows rows, Index classes) {
     const py::array array = any_array(object, name);
     const char kind = array.dtype().kind();
     if (kind != 'i' && kind != 'u' && kind != 'b')
         throw py::type_error(std::string(name) + " must hold integer class labels for cross_entropy, not dtype " +
                              dtype_text(array));
-    if (array.ndim() != 1)
-        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
-                              std::to_string(rows) + ",), one label for each row of x");
+    check_one_axis(array, name, rows, "label");
     check_rows(array, name, rows);
     Array<int64_t> converted = Array<int64_t>::ensure(array);
     if (!converted) throw py::error_already_set();
-    for (Index i = 0; i < rows; ++i) {
+    for (Index i = 0; i < rows.count; ++i) {
         const int64_t label = converted.data()[i];
         if (label < 0 || label >= classes)
-            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(label) +
-                                  "; labels must be from 0 to " + std::to_string(classes - 1) +
-                                  ", as the network has " + std::to_string(classes) + " outputs");
+            // As it was given: an unsigned label above 2⁶³ has become a negative one.
+            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " +
+                                  std::string(py::str(array[py::int_(i)])) + "; labels must be from 0 to " +
+                                  std::to_string(classes - 1) + ", as the network has " + std::to_string(classes) +
+                                  " outputs");
     }
     return converted;
 }
 
 template <class T>
-Array<T> targets(const py::handle& object, const char* name, Index rows, Index columns, bool probabilities,
+Array<T> targets(const py::handle& object, const char* name, Rows rows, Index columns, bool probabilities,
                  bool allow_nonfinite) {
     Array<T> array = number_array<T>(object, name);
     const bool flat = array.ndim() == 1 && columns == 1;
     if (!flat && (array.ndim() != 2 || array.shape(1) != columns))
         throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
-                              std::to_string(rows) + ", " + std::to_string(columns) + "), like the network's output");
+                              std::to_string(rows.count) + ", " + std::to_string(columns) +
+                              "), like the network's output");
     check_rows(array, name, rows);
     if (!allow_nonfinite) check_finite(array, name);
     if (probabilities)
         for (Index i = 0; i < array.size(); ++i)
             if (array.data()[i] < 0 || array.data()[i] > 1)
                 throw py::value_error(std::string(name) + position_text(array, i) + " is " +
-                                      std::to_string(array.data()[i]) +
+                                      number_text(array.data()[i]) +
                                       "; targets of bce_with_logits must be from 0 to 1");
     return array;
 }
 
-Array<double> sample_weights(const py::handle& object, const char* name, Index rows) {
+Array<double> sample_weights(const py::handle& object, const char* name, Rows rows) {
     Array<double> array = number_array<double>(object, name);
-    if (array.ndim() != 1)
-        throw py::value_error(std::string(name) + " has shape " + shape_text(array) + "; it must be (" +
-                              std::to_string(rows) + ",), one weight for each row of x");
+    check_one_axis(array, name, rows, "weight");
     check_rows(array, name, rows);
     check_finite(array, name);
-    bool positive = false;
-    for (Index i = 0; i < rows; ++i) {
+    double sum = 0;
+    for (Index i = 0; i < rows.count; ++i) {
         if (array.data()[i] < 0)
-            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " +
-                                  std::to_string(array.data()[i]) + "; weights must not be negative");
-        positive = positive || array.data()[i] > 0;
+            throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " + number_text(array.data()[i]) +
+                                  "; weights must not be negative");
+        sum += array.data()[i];
     }
-    if (!positive) throw py::value_error(std::string(name) + " must have a positive sum, but all its weights are zero");
+    if (sum == 0) throw py::value_error(std::string(name) + " must have a positive sum, but all its weights are zero");
+    if (std::isinf(sum)) throw py::value_error(std::string(name) + " must have a finite sum, but it is too large");
     return array;
 }
 
 #define GM_INSTANTIATE(T)                                                  \
     template Array<T> number_array(const py::handle&, const char*);        \
+    template Array<T> kept_array(const py::handle&, const char*);          \
     template void check_finite(const Array<T>&, const char*);              \
     template Array<T> matrix(const py::handle&, const char*, Index, bool); \
-    template Array<T> targets(const py::handle&, const char*, Index, Index, bool, bool);
+    template Array<T> targets(const py::handle&, const char*, Rows, Index, bool, bool);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

@@ -26,6 +26,13 @@ std::string shape_text(const py::array& array);
 template <class T>
 Array<T> number_array(const py::handle& object, const char* name);
 
+// The same for an array that the engine is to keep: ValueError for a finite number that is too large for its type.
+template <class T>
+Array<T> kept_array(const py::handle& object, const char* name);
+
+// A number as Python prints it.
+std::string number_text(double number);
+
 // Throws ValueError with the position of the first value that is NaN or infinite.
 template <class T>
 void check_finite(const Array<T>& array, const char* name);
@@ -34,15 +41,21 @@ void check_finite(const Array<T>& array, const char* name);
 template <class T>
 Array<T> matrix(const py::handle& object, const char* name, Index columns, bool allow_nonfinite);
 
+// What belongs to an array of inputs: how many rows there are, and the name of that array, for the messages.
+struct Rows {
+    Index count;
+    const char* of;
+};
+
 // (rows,) integers from 0 to classes - 1.
-Array<int64_t> labels(const py::handle& object, const char* name, Index rows, Index classes);
+Array<int64_t> labels(const py::handle& object, const char* name, Rows rows, Index classes);
 
 // (rows, columns), or (rows,) where there is one column; for bce_with_logits from 0 to 1.
 template <class T>
-Array<T> targets(const py::handle& object, const char* name, Index rows, Index columns, bool probabilities,
+Array<T> targets(const py::handle& object, const char* name, Rows rows, Index columns, bool probabilities,
                  bool allow_nonfinite);
 
-// (rows,) numbers that are finite and not negative, at least one of them positive.
-Array<double> sample_weights(const py::handle& object, const char* name, Index rows);
+// (rows,) numbers that are finite and not negative, with a sum that is positive and finite.
+Array<double> sample_weights(const py::handle& object, const char* name, Rows rows);
 
 }  // namespace gradiometer

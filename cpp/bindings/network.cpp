@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "bindings/array.hpp"
 #include "bindings/signals.hpp"
 
@@ -54,9 +56,17 @@ py::dict state_dict(Network<T>& network) {
     return out;
 }
 
+// A count of batches in a state dict: a whole number, which other libraries may keep as a float.
+int64_t batch_count(double number, const std::string& key) {
+    if (!(number >= 0 && number < 0x1p63) || number != std::floor(number))
+        throw py::value_error("'" + key + "' is " + number_text(number) + "; it must be a whole number, at least 0");
+    return static_cast<int64_t>(number);
+}
+
 // Checks the whole dict before it changes anything.
 template <class T>
 void load_state_dict(Network<T>& network, const py::dict& state) {
+    refuse_in_signal_handler(&network, "load_state_dict");
     const Plan& plan = network.plan();
     py::dict known = state_dict(network);
     py::list missing, unexpected;
@@ -68,7 +78,7 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
         throw py::value_error("the state dict does not fit the network: missing keys " + std::string(py::str(missing)) +
                               ", unexpected keys " + std::string(py::str(unexpected)));
     const auto entry_as = [&]<class Number>(Number, const std::string& key) {
-        const Array<Number> array = number_array<Number>(state[key.c_str()], key.c_str());
+        const Array<Number> array = kept_array<Number>(state[key.c_str()], key.c_str());
         const py::array expected = known[key.c_str()];
         if (shape_text(array) != shape_text(expected))
             throw py::value_error("'" + key + "' has shape " + shape_text(array) + "; it must be " +
@@ -85,13 +95,14 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     std::vector<Norm> norms;
     for (const NormSpec& norm : plan.norms) {
         const std::string prefix = std::to_string(norm.layer) + ".";
-        const Array<double> batches = entry_as(0.0, prefix + "num_batches_tracked");
+        const std::string batches_key = prefix + "num_batches_tracked";
+        const Array<double> batches = entry_as(0.0, batches_key);
         const Array<T> variance = entry(prefix + "running_var");
         for (Index j = 0; j < norm.width; ++j)
             if (variance.data()[j] < 0)
                 throw py::value_error("'" + prefix + "running_var'[" + std::to_string(j) + "] is " +
-                                      std::to_string(variance.data()[j]) + "; a variance must not be negative");
-        norms.push_back({entry(prefix + "running_mean"), variance, static_cast<int64_t>(*batches.data())});
+                                      number_text(variance.data()[j]) + "; a variance must not be negative");
+        norms.push_back({entry(prefix + "running_mean"), variance, batch_count(*batches.data(), batches_key)});
     }
     const py::gil_scoped_release release;
     const auto lock = network.hold();
@@ -117,9 +128,10 @@ py::dict gradients(Network<T>& network) {
 
 template <class T>
 Array<T> forward(Network<T>& network, const py::object& x, bool training, bool allow_nonfinite) {
+    if (training) refuse_in_signal_handler(&network, "forward(training=True)");
     const Array<T> input = matrix<T>(x, "x", network.plan().in_features, allow_nonfinite);
     Array<T> out({input.shape(0), network.plan().out_features});
-    run_interruptible([&](const AskInterrupted& ask) {
+    run_interruptible(&network, [&](const AskInterrupted& ask) {
         network.forward(input.data(), input.shape(0), training, out.mutable_data(), ask);
     });
     return out;
@@ -127,9 +139,10 @@ Array<T> forward(Network<T>& network, const py::object& x, bool training, bool a
 
 template <class T>
 Array<T> backward(Network<T>& network, const py::object& dy) {
+    refuse_in_signal_handler(&network, "backward");
     const Array<T> gradient = matrix<T>(dy, "dy", network.plan().out_features, true);
     Array<T> out({gradient.shape(0), network.plan().in_features});
-    run_interruptible([&](const AskInterrupted& ask) {
+    run_interruptible(&network, [&](const AskInterrupted& ask) {
         network.backward(gradient.data(), gradient.shape(0), out.mutable_data(), ask);
     });
     return out;

@@ -4,6 +4,9 @@
 #include <pybind11/pybind11.h>
 
 #include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "network/network.hpp"
 
@@ -11,15 +14,45 @@ namespace gradiometer {
 
 namespace py = pybind11;
 
-// Calls work(ask) with the lock released; `ask` runs Python's signal handlers. If one raises, and the work gives up
-// with Interrupted, that exception is raised here.
+// While it lives, this thread runs Python's signal handlers in the midst of work on a network.
+class HandlingSignals {
+  public:
+    explicit HandlingSignals(const void* network) : network_(network), outer_(std::exchange(innermost_, this)) {}
+    ~HandlingSignals() { innermost_ = outer_; }
+    HandlingSignals(const HandlingSignals&) = delete;
+    HandlingSignals& operator=(const HandlingSignals&) = delete;
+
+    static bool amid(const void* network) {
+        for (const HandlingSignals* each = innermost_; each; each = each->outer_)
+            if (each->network_ == network) return true;
+        return false;
+    }
+
+  private:
+    const void* network_;
+    const HandlingSignals* outer_;
+    static inline thread_local const HandlingSignals* innermost_ = nullptr;
+};
+
+// For all that changes a network or its buffers. The network's lock does not hold a signal handler off, for it runs in
+// the thread that has the lock. Reading is safe there: evaluation has memory of its own.
+inline void refuse_in_signal_handler(const void* network, const char* what) {
+    if (HandlingSignals::amid(network))
+        throw std::runtime_error(std::string(what) +
+                                 " was called by a signal handler in the midst of work on the same network; a handler "
+                                 "may read the network, but not train or change it");
+}
+
+// Calls work(ask), work on this network, with the lock released; `ask` runs Python's signal handlers. If one raises,
+// and the work gives up with Interrupted, that exception is raised here.
 template <class Work>
-void run_interruptible(Work work) {
+void run_interruptible(const void* network, Work work) {
     std::optional<py::error_already_set> raised;
     try {
         const py::gil_scoped_release release;
-        work(AskInterrupted([&raised] {
+        work(AskInterrupted([&raised, network] {
             const py::gil_scoped_acquire acquire;
+            const HandlingSignals handling(network);
             if (PyErr_CheckSignals() == 0) return false;
             raised.emplace();
             return true;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <sstream>
+#include <tuple>
 
 #include "bindings/array.hpp"
 #include "bindings/signals.hpp"
@@ -36,6 +37,7 @@ class PythonTrainer {
     }
 
     double step(const py::object& x, const py::object& y, const py::object& weights) {
+        refuse_in_signal_handler(network_.get(), "step");
         const CheckedExamples<T> data = check(x, y, weights, "x", "y", "sample_weight");
         const Batch<T> batch{data.examples, nullptr, 0, data.examples.count};
         const double rate = rate_at(trainer_.steps());
@@ -45,12 +47,14 @@ class PythonTrainer {
     }
 
     void apply_gradients(double loss) {
+        refuse_in_signal_handler(network_.get(), "apply_gradients");
         const double rate = rate_at(trainer_.steps());
         run([&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate); });
     }
 
     bool fit(const py::object& x, const py::object& y, const py::object& weights, int64_t epochs, Index batch_size,
              bool shuffle, const py::object& validation, const py::object& progress) {
+        refuse_in_signal_handler(network_.get(), "fit");
         const CheckedExamples<T> training = check(x, y, weights, "X", "y", "sample_weight");
         std::optional<CheckedExamples<T>> held_out;
         std::optional<Examples<T>> held_out_examples;
@@ -86,47 +90,57 @@ class PythonTrainer {
         return {result.loss, result.accuracy};
     }
 
-    // {parameter name: {state name: array}}, empty before the first update.
-    py::dict optimizer_state() {
-        py::dict out;
-        if (trainer_.updates() == 0) return out;
+    // Counters of steps, epochs and updates, and {parameter name: {state name: array}}, which is empty before the first
+    // update; all as of one moment. Python's lock is released first: a step in another thread that holds the network's
+    // lock may be waiting for it.
+    std::tuple<int64_t, int64_t, int64_t, py::dict> state() {
         const Plan& plan = network_->plan();
-        for (size_t i = 0; i < plan.parameters.size(); ++i) {
-            py::dict states;
-            for (int which = 0; which < spec_.optimizer.state_count(); ++which) {
-                Array<T> array = empty_like(plan.parameters[i]);
-                trainer_.copy_state(which, i, array.mutable_data());
-                states[spec_.optimizer.state_name(which)] = array;
-            }
-            out[plan.parameters[i].name.c_str()] = states;
+        const int states = spec_.optimizer.state_count();
+        std::vector<Array<T>> arrays;
+        for (const ParameterSpec& p : plan.parameters)
+            for (int which = 0; which < states; ++which) arrays.push_back(empty_like(p));
+        int64_t steps, epochs, updates;
+        {
+            const py::gil_scoped_release release;
+            const auto lock = network_->hold();
+            steps = trainer_.steps();
+            epochs = trainer_.epochs();
+            updates = trainer_.updates();
+            auto array = arrays.begin();
+            for (size_t i = 0; i < plan.parameters.size(); ++i)
+                for (int which = 0; which < states; ++which) trainer_.copy_state(which, i, (array++)->mutable_data());
         }
-        return out;
+        py::dict out;
+        auto array = arrays.begin();
+        for (size_t i = 0; i < plan.parameters.size() && updates > 0; ++i) {
+            py::dict named;
+            for (int which = 0; which < states; ++which) named[spec_.optimizer.state_name(which)] = *array++;
+            out[plan.parameters[i].name.c_str()] = named;
+        }
+        return {steps, epochs, updates, out};
     }
 
     void load(int64_t steps, int64_t epochs, int64_t updates, const py::dict& optimizer_state) {
+        refuse_in_signal_handler(network_.get(), "load_state_dict");
         const Plan& plan = network_->plan();
+        const int states = updates > 0 ? spec_.optimizer.state_count() : 0;
         std::vector<Array<T>> arrays;
-        for (size_t i = 0; i < plan.parameters.size() && updates > 0; ++i) {
-            const std::string& name = plan.parameters[i].name;
-            for (int which = 0; which < spec_.optimizer.state_count(); ++which) {
-                const char* state = spec_.optimizer.state_name(which);
-                const std::string where = "optimizer['" + name + "']['" + state + "']";
-                if (!optimizer_state.contains(name.c_str()) || !optimizer_state[name.c_str()].contains(state))
-                    throw py::value_error("the state dict has no " + where);
-                const py::object value = optimizer_state[name.c_str()][state];
-                const Array<T> array = number_array<T>(value, where.c_str());
-                const Array<T> expected = empty_like(plan.parameters[i]);
-                if (shape_text(array) != shape_text(expected))
-                    throw py::value_error(where + " has shape " + shape_text(array) + "; it must be " +
-                                          shape_text(expected));
-                arrays.push_back(array);
-            }
+        for (const ParameterSpec& p : plan.parameters) {
+            const std::string where = "optimizer['" + p.name + "']";
+            const bool given = optimizer_state.contains(p.name.c_str());
+            const py::object named = given ? optimizer_state[p.name.c_str()] : py::object(py::dict());
+            if (!py::isinstance<py::dict>(named))
+                throw py::type_error(where + " must be a dict of arrays, not " + std::string(py::repr(named)));
+            for (int which = 0; which < states; ++which)
+                arrays.push_back(state_array(named, spec_.optimizer.state_name(which), where, empty_like(p)));
+            for (const auto& item : py::dict(named)) check_state_name(item.first, where, states);
         }
+        for (const auto& item : optimizer_state) check_parameter_name(item.first);
+        const py::gil_scoped_release release;
+        const auto lock = network_->hold();
         auto array = arrays.begin();
-        if (updates > 0)
-            for (size_t i = 0; i < plan.parameters.size(); ++i)
-                for (int which = 0; which < spec_.optimizer.state_count(); ++which)
-                    trainer_.set_state(which, i, (array++)->data());
+        for (size_t i = 0; i < plan.parameters.size(); ++i)
+            for (int which = 0; which < states; ++which) trainer_.set_state(which, i, (array++)->data());
         trainer_.set_counters(steps, epochs, updates);
     }
 
@@ -141,12 +155,35 @@ class PythonTrainer {
         return Array<T>(p.columns);
     }
 
+    static Array<T> state_array(const py::dict& named, const char* state, const std::string& where,
+                                const Array<T>& expected) {
+        const std::string name = where + "['" + state + "']";
+        if (!named.contains(state)) throw py::value_error("the state dict has no " + name);
+        const Array<T> array = kept_array<T>(named[state], name.c_str());
+        if (shape_text(array) != shape_text(expected))
+            throw py::value_error(name + " has shape " + shape_text(array) + "; it must be " + shape_text(expected));
+        return array;
+    }
+
+    // An entry that this optimizer does not have comes from another one.
+    void check_state_name(const py::handle& key, const std::string& where, int states) const {
+        for (int which = 0; which < states; ++which)
+            if (key.equal(py::str(spec_.optimizer.state_name(which)))) return;
+        throw py::value_error("this trainer's optimizer has no " + where + "[" + std::string(py::repr(key)) + "]");
+    }
+
+    void check_parameter_name(const py::handle& key) const {
+        for (const ParameterSpec& p : network_->plan().parameters)
+            if (key.equal(py::str(p.name))) return;
+        throw py::value_error("the network has no parameter " + std::string(py::repr(key)) + ", as in optimizer");
+    }
+
     CheckedExamples<T> check(const py::object& x, const py::object& y, const py::object& weights, const char* x_name,
                              const char* y_name, const char* weights_name) const {
         const Plan& plan = network_->plan();
         CheckedExamples<T> out{.x = matrix<T>(x, x_name, plan.in_features, allow_nonfinite_), .examples = {}};
-        const Index rows = out.x.shape(0);
-        out.examples.count = rows;
+        const Rows rows{out.x.shape(0), x_name};
+        out.examples.count = rows.count;
         out.examples.x = out.x.data();
         if (spec_.loss == LossKind::cross_entropy) {
             out.labels = labels(y, y_name, rows, plan.out_features);
@@ -166,23 +203,29 @@ class PythonTrainer {
     double rate_at(int64_t step) const {
         if (constant_rate_) return *constant_rate_;
         const py::object value = learning_rate_(step);
-        double rate;
+        const bool is_truth_value = py::isinstance<py::bool_>(value);
+        double rate = 0;
         try {
-            rate = value.cast<double>();
+            if (!is_truth_value) rate = value.cast<double>();
         } catch (const py::cast_error&) {
-            throw py::type_error("lr(" + std::to_string(step) + ") must return a number, not " +
-                                 std::string(py::repr(value)));
+            throw_no_number(step, value);
         }
+        if (is_truth_value) throw_no_number(step, value);
         if (!(rate >= 0) || std::isinf(rate))
             throw py::value_error("lr(" + std::to_string(step) + ") returned " + std::string(py::repr(value)) +
                                   "; a learning rate must be finite and at least 0");
         return rate;
     }
 
+    [[noreturn]] static void throw_no_number(int64_t step, const py::object& value) {
+        throw py::type_error("lr(" + std::to_string(step) + ") must return a number, not " +
+                             std::string(py::repr(value)));
+    }
+
     template <class Work>
-    static void run(Work work) {
+    void run(Work work) const {
         try {
-            run_interruptible(work);
+            run_interruptible(network_.get(), work);
         } catch (const NonfiniteError& error) {
             std::ostringstream text;
             text << "step " << error.step << ": ";
@@ -218,7 +261,7 @@ void register_trainer(py::module_& m, const char* name) {
         .def("fit", &Wrapped::fit, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("batch_size"), py::arg("shuffle"), py::arg("validation"), py::arg("progress"))
         .def("evaluate", &Wrapped::evaluate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
-        .def("optimizer_state", &Wrapped::optimizer_state)
+        .def("state", &Wrapped::state)
         .def("load", &Wrapped::load, py::arg("steps"), py::arg("epochs"), py::arg("updates"),
              py::arg("optimizer_state"))
         .def_property_readonly("steps", &Wrapped::steps)

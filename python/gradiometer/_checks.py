@@ -7,7 +7,12 @@ import operator
 import secrets
 from typing import TypeVar
 
+import numpy as np
+
 Value = TypeVar("Value")
+
+LARGEST_INTEGER = 2**63 - 1
+"""What the engine counts with."""
 
 
 def check_type(name: str, value: object, kind: type[Value]) -> Value:
@@ -27,12 +32,14 @@ def check_number(
     nan: bool = False,
 ) -> float:
     """Return the value as a float between the bounds, or raise a TypeError or ValueError."""
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a number that fits a float, not an integer beyond 1e308") from None
     if math.isnan(number) and nan:
         return number
     if math.isnan(number) or (finite and math.isinf(number)):
@@ -44,8 +51,8 @@ def check_number(
     return number
 
 
-def check_integer(name: str, value: int, *, minimum: int) -> int:
-    """Return the value as an int of at least the minimum, or raise a TypeError or ValueError."""
+def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = LARGEST_INTEGER) -> int:
+    """Return the value as an int between the bounds, or raise a TypeError or ValueError."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     try:
@@ -54,19 +61,26 @@ def check_integer(name: str, value: int, *, minimum: int) -> int:
         raise TypeError(f"{name} must be an integer, not {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {number}")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, not {number}")
     return number
 
 
-def check_positive_integer(name: str, value: int) -> int:
+def check_positive_integer(name: str, value: int, *, maximum: int = LARGEST_INTEGER) -> int:
     """Return the value as an int above zero, or raise a TypeError or ValueError."""
-    return check_integer(name, value, minimum=1)
+    return check_integer(name, value, minimum=1, maximum=maximum)
+
+
+def check_width(name: str, value: int) -> int:
+    """Return the value as a number of features, or raise a TypeError or ValueError."""
+    return check_positive_integer(name, value, maximum=2**31 - 1)
 
 
 def check_seed(seed: int | None) -> int:
     """Return a seed from 0 to 2⁶⁴ - 1: the one given, or one from the operating system."""
     if seed is None:
         return secrets.randbits(63)
-    number = check_integer("seed", seed, minimum=0)
+    number = check_integer("seed", seed, minimum=0, maximum=None)
     if number >= 2**64:
         raise ValueError(f"seed must be below 2**64, not {number}")
     return number

@@ -302,7 +302,11 @@ def draw(
     """Return weight and bias of a dense layer as its `init` (of `check_init`) says, for the activation after it."""
     chosen = init if isinstance(init, Initializer) else kaiming_normal() if init is None else _BY_NAME[init]()
     place = Place(seed, layer, gain(following))
-    return chosen._weight(shape, place), chosen._bias(shape, place)
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = chosen._weight(shape, place)
+    if not np.isfinite(weight).all():
+        raise ValueError(f"{chosen!r} gives weights that are too large for a float")
+    return weight, chosen._bias(shape, place)
 
 
 def gain(activation: str | Activation) -> float:

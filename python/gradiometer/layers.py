@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradiometer import _core
-from gradiometer._checks import check_number, check_positive_integer, check_type
+from gradiometer._checks import check_number, check_type, check_width
 from gradiometer._layer import Layer
 from gradiometer.init import Initializer, InitSpec, check_init
 
@@ -32,7 +32,7 @@ class Dense(Layer):
     init: str | Initializer | None = None
 
     def __init__(self, out_features: int, *, bias: bool = True, init: InitSpec = None) -> None:
-        object.__setattr__(self, "out_features", check_positive_integer("out_features", out_features))
+        object.__setattr__(self, "out_features", check_width("out_features", out_features))
         object.__setattr__(self, "bias", check_type("bias", bias, bool))
         object.__setattr__(self, "init", check_init(init))
 

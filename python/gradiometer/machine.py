@@ -36,4 +36,4 @@ def set_num_threads(n: int) -> None:
     TypeError, ValueError
         If n is not an integer or out of range.
     """
-    _core.set_num_threads(check_positive_integer("n", n))
+    _core.set_num_threads(check_positive_integer("n", n, maximum=1024))

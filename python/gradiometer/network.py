@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
-from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
+from gradiometer._checks import (
+    check_integer,
+    check_number,
+    check_positive_integer,
+    check_seed,
+    check_type,
+    check_width,
+)
 from gradiometer._layer import Layer
 from gradiometer.activations import Activation, Identity, activation_from_name
 from gradiometer.init import InitSpec, draw
@@ -21,6 +28,34 @@ _CORE_NETWORKS: dict[str, type[_core.NetworkFloat32] | type[_core.NetworkFloat64
     "float32": _core.NetworkFloat32,
     "float64": _core.NetworkFloat64,
 }
+_LARGEST_WEIGHT = 2**44
+"""Entries: more bytes than a process can address, and still far from where products of sizes overflow."""
+
+
+def _check_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return float32 or float64 in the machine's byte order, or raise a TypeError or ValueError."""
+    message = f'dtype must be "float32" or "float64", not {dtype!r}'
+    if dtype is None:  # float64 to NumPy
+        raise TypeError(message)
+    try:
+        native: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        raise TypeError(message) from None
+    if native.name not in _CORE_NETWORKS:
+        raise ValueError(message)
+    return native
+
+
+def _check_sizes(in_features: int, layers: Sequence[Layer]) -> None:
+    """Raise a ValueError if the weight of a dense layer is larger than any memory."""
+    columns = in_features
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Dense):
+            if layer.out_features * columns > _LARGEST_WEIGHT:
+                raise ValueError(
+                    f"layers[{i}] has a weight of shape ({layer.out_features}, {columns}), which no memory can hold"
+                )
+            columns = layer.out_features
 
 
 def _following_activation(layers: Sequence[Layer], start: int) -> Activation:
@@ -57,7 +92,7 @@ class Network:
     def __init__(
         self, in_features: int, layers: Iterable[Layer], *, dtype: str = "float32", seed: int | None = None
     ) -> None:
-        self._in_features = check_positive_integer("in_features", in_features)
+        self._in_features = check_width("in_features", in_features)
         if isinstance(layers, (Layer, str)) or not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of layers, not {layers!r}")
         self._layers = tuple(layers)
@@ -67,12 +102,8 @@ class Network:
                 raise TypeError(f"layers[{i}] must be a layer{hint}, not {layer!r}")
         if not self._layers:
             raise ValueError("layers must hold at least one layer, but it is empty")
-        try:
-            self._dtype = np.dtype(dtype)
-        except TypeError:
-            raise TypeError(f'dtype must be "float32" or "float64", not {dtype!r}') from None
-        if self._dtype.name not in _CORE_NETWORKS:
-            raise ValueError(f'dtype must be "float32" or "float64", not {dtype!r}')
+        _check_sizes(self._in_features, self._layers)
+        self._dtype = _check_dtype(dtype)
         self._seed = check_seed(seed)
         self._core = _CORE_NETWORKS[self._dtype.name](
             self._in_features, [layer._spec() for layer in self._layers], self._seed
@@ -141,7 +172,7 @@ class Network:
         TypeError
             If x does not hold numbers.
         """
-        return self._core.forward(x, training, False)
+        return self._core.forward(x, check_type("training", training, bool), False)
 
     def backward(self, dy: ArrayLike) -> NDArray[Any]:
         """Go back from dL/d(output), (rows, out_features), to the returned dL/dx, (rows, in_features).
@@ -180,20 +211,23 @@ class Network:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of arrays, not {type(state).__name__}")
-        self._core.load_state_dict({key: np.asarray(value) for key, value in state.items()})
+        self._core.load_state_dict(dict(state))
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> NDArray[Any]:
         """Return the output in evaluation mode, (rows, out_features), `batch_size` rows at a time (None: all)."""
         if batch_size is None:
             return self.forward(x)
         size = check_positive_integer("batch_size", batch_size)
-        rows = np.asarray(x)
-        if rows.ndim != 2 or len(rows) == 0:
-            return self.forward(rows)  # which says what is wrong
-        out = np.empty((len(rows), self.out_features), self._dtype)
-        for begin in range(0, len(rows), size):
-            out[begin : begin + size] = self.forward(rows[begin : begin + size])
-        return out
+        try:
+            rows = np.asarray(x)
+            if rows.ndim != 2 or len(rows) == 0:
+                return self.forward(x)
+            out = np.empty((len(rows), self.out_features), self._dtype)
+            for begin in range(0, len(rows), size):
+                out[begin : begin + size] = self.forward(rows[begin : begin + size])
+            return out
+        except (TypeError, ValueError):
+            return self.forward(x)  # says what is wrong, and where in the whole of x
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -275,7 +309,7 @@ def mlp(
         See `Network`.
     """
     number = check_integer("depth", depth, minimum=0)
-    units = check_positive_integer("width", width)
+    units = check_width("width", width)
     probability = check_number("dropout", dropout, minimum=0.0, maximum=1.0)
     hidden: list[Layer] = [Dense(units, bias=bias, init=init)]
     if check_type("batch_norm", batch_norm, bool):
@@ -283,5 +317,5 @@ def mlp(
     hidden.append(activation_from_name(activation))
     if probability > 0:
         hidden.append(Dropout(probability))
-    last = Dense(check_positive_integer("out_features", out_features), bias=bias, init=init)
+    last = Dense(check_width("out_features", out_features), bias=bias, init=init)
     return Network(in_features, hidden * number + [last], dtype=dtype, seed=seed)

@@ -210,8 +210,10 @@ class Trainer:
         check_positive_integer("batch_size", batch_size)
         check_type("shuffle", shuffle, bool)
         check_type("progress", progress, bool)
-        if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3)):
+        if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
+        if validation is not None and len(validation) not in (2, 3):
+            raise ValueError(f"validation must be (X, y) or (X, y, sample_weight), but it has length {len(validation)}")
         held_out = None if validation is None else tuple(validation)
         show: Callable[..., None] | None
         with progress_display(progress) as show:
@@ -236,12 +238,13 @@ class Trainer:
             ``step``, ``epoch``, ``update`` (steps that changed the weights), ``seed``, and ``optimizer``: for each
             parameter arrays under PyTorch's names (``momentum_buffer``, ``exp_avg``, …), none before the first update.
         """
+        step, epoch, update, optimizer = self._core.state()
         return {
-            "step": self._core.steps,
-            "epoch": self._core.epochs,
-            "update": self._core.updates,
+            "step": step,
+            "epoch": epoch,
+            "update": update,
             "seed": self._settings["seed"],
-            "optimizer": self._core.optimizer_state(),
+            "optimizer": optimizer,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -250,7 +253,7 @@ class Trainer:
         Raises
         ------
         ValueError
-            If entries are missing, or an array has another shape.
+            If entries are missing or of another network or optimizer, or an array has another shape.
         """
         if not isinstance(state, Mapping) or not isinstance(state.get("optimizer", {}), Mapping):
             raise TypeError("state and its 'optimizer' must be dicts, as state_dict() gives them")
