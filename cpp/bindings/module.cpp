@@ -8,6 +8,7 @@ namespace gradiometer {
 void register_machine(py::module_& m);
 void register_random(py::module_& m);
 void register_recorder(py::module_& m);
+void register_kernel_times(py::module_& m);
 void register_layers(py::module_& m);
 void register_networks(py::module_& m);
 void register_trainers(py::module_& m);
@@ -16,6 +17,7 @@ void register_trainers(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "The C++ core of gradiometer. Private: the public names are those of the package.";
+    gradiometer::register_kernel_times(m);
     gradiometer::register_layers(m);
     gradiometer::register_machine(m);
     gradiometer::register_random(m);

@@ -7,7 +7,23 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['ActivationKind', 'ClipSpec', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'vector_function']
+__all__: list[str] = ['ActivationKind', 'ClipSpec', 'KernelTime', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'time_kernels', 'vector_function']
+class KernelTime:
+    """
+    The time of one call, and what the call has to do.
+    """
+    @property
+    def bytes(self) -> float:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def operations(self) -> float:
+        ...
+    @property
+    def seconds(self) -> float:
+        ...
 class NonFiniteError(FloatingPointError, RuntimeError):
     ...
 class ActivationKind:
@@ -406,7 +422,7 @@ class TrainerFloat32:
         ...
     def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
-    def optimizer_state(self) -> dict:
+    def state(self) -> tuple[int, int, int, dict]:
         ...
     def step(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any) -> float:
         ...
@@ -433,7 +449,7 @@ class TrainerFloat64:
         ...
     def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
-    def optimizer_state(self) -> dict:
+    def state(self) -> tuple[int, int, int, dict]:
         ...
     def step(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any) -> float:
         ...
@@ -486,6 +502,10 @@ def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def set_work_alone(alone: bool) -> None:
     """
     Whether work that the calling thread starts stays in that thread.
+    """
+def time_kernels(rows: typing.SupportsInt | typing.SupportsIndex, columns: typing.SupportsInt | typing.SupportsIndex, seconds: typing.SupportsFloat | typing.SupportsIndex) -> list[KernelTime]:
+    """
+    Run every float32 kernel of a layer of columns × columns and a batch, in one thread, for so long each.
     """
 @typing.overload
 def vector_function(name: str, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:

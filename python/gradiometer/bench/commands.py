@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gradiometer.bench import harness, peers, report
+from gradiometer.bench import harness, kernels, peers, report
 from gradiometer.bench.workloads import FIVE, WORKLOADS, Workload, grid
 
 
@@ -23,6 +23,9 @@ def bench(
         typer.Option("--peers", help=f"Some of {', '.join(peers.CANDIDATES)}.", show_default="all that are installed"),
     ] = None,
     odd_sizes: Annotated[bool, typer.Option("--grid", help="The grid of odd sizes instead.")] = False,
+    single_kernels: Annotated[
+        bool, typer.Option("--kernels", help="Our own kernels instead: the share of each in what the machine allows.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often the peers take turns.")] = 7,
     seconds: Annotated[float, typer.Option(min=0.001, help="Time of a peer in a round.")] = 0.3,
     to_json: Annotated[str | None, typer.Option("--json", help="A file, or - for the standard output.")] = None,
@@ -36,20 +39,26 @@ def bench(
     # With the JSON on the standard output, all else goes to the other one.
     console = Console(highlight=False, stderr=to_json == "-")
     try:
-        chosen = _workloads(names, odd_sizes)
+        if single_kernels and (names or against or odd_sizes or picture):
+            raise ValueError("--kernels goes with --json only: it has no workloads, peers and chart")
+        chosen = [] if single_kernels else _workloads(names, odd_sizes)
         timed = _peers(against)
         machine = harness.Machine.measure()
         console.print(
             f"{machine.isa}, {machine.threads} threads: {machine.peak / 1e9:.0f} GFLOP/s in registers, "
-            f"{machine.cache_bandwidth / 1e9:.0f} GB/s in cache, {machine.memory_bandwidth / 1e9:.0f} GB/s in memory"
+            f"{machine.cache_bandwidth / 1e9:.0f} GB/s in cache, {machine.memory_bandwidth / 1e9:.0f} GB/s in memory",
+            soft_wrap=True,
         )
         outcomes = []
+        shares = kernels.measure() if single_kernels else None
         with console.status("") as status:
             for workload in chosen:
                 outcomes.append(harness.run(workload, timed, rounds=rounds, seconds=seconds, say=status.update))
-        console.print(report.table(outcomes, machine))
+        console.print(report.table(outcomes, machine) if shares is None else report.kernel_table(shares))
+        for note in report.notes(outcomes):
+            console.print(note, style="dim", markup=False, soft_wrap=True)
         if to_json is not None:
-            text = json.dumps(report.as_json(outcomes, machine), indent=2)
+            text = json.dumps(report.as_json(outcomes, machine, shares), indent=2)
             if to_json == "-":
                 print(text)
             else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from rich.table import Table
 
 import gradiometer as gm
 from gradiometer.bench.harness import OURS, Machine, Outcome
+from gradiometer.bench.kernels import KernelShare
+from gradiometer.bench.peers import CANDIDATES
 
 COLOURS = {
     "gradiometer": "#0072b2",
@@ -32,16 +36,12 @@ def time_text(seconds: float) -> str:
 
 def table(outcomes: list[Outcome], machine: Machine) -> Table:
     """Return one row for each workload and peer."""
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    made.add_column("workload")
-    made.add_column("peer")
-    for heading in ("a step", "quartiles", "GFLOP/s", "of peak", "÷ ours"):
-        made.add_column(heading, justify="right", no_wrap=True)
+    made = _bare_table(["workload", "peer"], ["a step", "quartiles", "GFLOP/s", "of peak", "÷ ours"])
     for outcome in outcomes:
         title = outcome.workload.name
         for name, timing in outcome.timings.items():
             if timing.skipped:
-                made.add_row(title, name, timing.skipped, style="dim")
+                made.add_row(title, name, "left out", style="dim")
             else:
                 speed = outcome.workload.flops / timing.seconds
                 quartiles = " – ".join(time_text(value) for value in timing.spread)
@@ -60,10 +60,49 @@ def table(outcomes: list[Outcome], machine: Machine) -> Table:
     return made
 
 
-def as_json(outcomes: list[Outcome], machine: Machine) -> dict[str, Any]:
-    """Return everything as JSON values: seconds a step, operations a second, ratios to ours."""
-    return {
-        "version": gm.__version__,
+def notes(outcomes: list[Outcome]) -> list[str]:
+    """Say why peers were left out."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for name, timing in outcome.timings.items():
+            if timing.skipped:
+                reasons.setdefault((name, timing.skipped), []).append(outcome.workload.name)
+    return [f"{name} is left out of {', '.join(names)}: {reason}" for (name, reason), names in reasons.items()]
+
+
+def kernel_table(shares: list[KernelShare]) -> Table:
+    """Return one row for each kernel and size."""
+    made = _bare_table(["size", "kernel"], ["a call", "speed", "of its floor"])
+    size = ""
+    for share in shares:
+        title = f"{share.rows} × {share.columns}"
+        if title != size:
+            made.add_section()
+        speed = share.operations / share.seconds / 1e9, share.bytes / share.seconds / 1e9
+        made.add_row(
+            title if title != size else "",
+            share.name,
+            time_text(share.seconds),
+            f"{speed[0]:.1f} GFLOP/s" if share.operations else f"{speed[1]:.1f} GB/s",
+            f"{share.share:.0%}",
+        )
+        size = title
+    return made
+
+
+def _bare_table(words: list[str], numbers: list[str]) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in words:
+        made.add_column(heading)
+    for heading in numbers:
+        made.add_column(heading, justify="right", no_wrap=True)
+    return made
+
+
+def as_json(outcomes: list[Outcome], machine: Machine, kernels: list[KernelShare] | None = None) -> dict[str, Any]:
+    """Return everything as JSON values: seconds a step, operations a second, ratios to ours; shares of the kernels."""
+    made: dict[str, Any] = {
+        "versions": _versions(outcomes),
         "machine": {
             "isa": machine.isa,
             "threads": machine.threads,
@@ -73,17 +112,28 @@ def as_json(outcomes: list[Outcome], machine: Machine) -> dict[str, Any]:
         },
         "workloads": [_workload_json(outcome, machine) for outcome in outcomes],
     }
+    if kernels is not None:
+        made["kernels"] = [asdict(share) | {"limit": share.limit, "share": share.share} for share in kernels]
+    return made
+
+
+def _versions(outcomes: list[Outcome]) -> dict[str, str]:
+    """Return what was compared: the versions of our package and of the others that were timed."""
+    names = {name for outcome in outcomes for name, timing in outcome.timings.items() if timing.rounds}
+    packages = sorted({CANDIDATES[name].package for name in names} - {OURS})
+    return {OURS: gm.__version__} | {package: importlib.metadata.version(package) for package in packages}
 
 
 def _workload_json(outcome: Outcome, machine: Machine) -> dict[str, Any]:
     workload = outcome.workload
-    made: dict[str, Any] = {"name": workload.name, "flops": workload.flops, "peers": {}}
+    made: dict[str, Any] = asdict(workload) | {"flops": workload.flops, "peers": {}}
     for name, timing in outcome.timings.items():
         made["peers"][name] = (
             {"skipped": timing.skipped}
             if timing.skipped
             else {
                 "seconds": timing.seconds,
+                "quartiles": timing.spread,
                 "rounds": timing.rounds,
                 "flops_per_second": workload.flops / timing.seconds,
                 "share_of_peak": workload.flops / timing.seconds / machine.peak,

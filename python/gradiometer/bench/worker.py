@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer.bench import peers
+from gradiometer.bench import peers, timing
 from gradiometer.bench.workloads import Workload
 
-SHORTEST = 2e-4
-"""Seconds. Steps are timed in groups at least so long, so that reading the clock does not count."""
+PAUSE = 0.02
+"""Seconds before a peer's turn, in which the threads of the one before stop to spin and go to sleep."""
 
+THREADS = ("GRADIOMETER_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What gives every peer as many threads as we use. (``NPROC`` is for JAX.) How long its threads spin is left as its
+users have it."""
 
 STEPS_OF_A_SWEEP = 10
 """Networks of a sweep need not keep in step with each other: so many are asked for at once."""
 
 
 class Start(NamedTuple):
-    """What a worker says when it is ready: the gradient norms of its first step, and whether weights moved."""
+    """What a worker says when it is ready: what its first step computed."""
 
+    losses: NDArray[np.float64]
     norms: NDArray[np.float64]
-    changed: bool
+    """See `peers.Peer.norms`."""
+    before: NDArray[np.float32]
+    """The weight of the first layer of the first network."""
+    after: NDArray[np.float32]
 
 
 class Worker:
     """A peer's process, seen from the one that times it."""
 
-    def __init__(self, name: str, workload: Workload) -> None:
+    def __init__(self, name: str, workload: Workload, threads: int) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, name, workload), daemon=True)
-        self._process.start()
+        with _environment(threads):
+            self._process.start()
         theirs.close()
 
     def start(self) -> Start:
         """Wait until the peer is built and has taken its first steps."""
-        return Start(*self._receive())
+        start: Start = self._receive()
+        return start
 
     def time(self, seconds: float) -> list[float]:
         """Let it step for so long; return the seconds of a step in each group of steps."""
+        time.sleep(PAUSE)
         self._pipe.send(seconds)
         times: list[float] = self._receive()
         return times
@@ -62,8 +75,23 @@ class Worker:
             self._process.join()
             raise RuntimeError(f"{self.name} ended with exit code {self._process.exitcode}") from None
         if isinstance(answer, Exception):
-            raise RuntimeError(f"{self.name} failed: {type(answer).__name__}: {answer}") from answer
+            raise RuntimeError(f"{self.name} failed: {answer}") from answer
         return answer
+
+
+@contextlib.contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Set the number of threads for processes that begin meanwhile."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(pipe: Connection, name: str, workload: Workload) -> None:
@@ -71,35 +99,12 @@ def _serve(pipe: Connection, name: str, workload: Workload) -> None:
         peer = peers.make(name, workload)
         before = peer.first_weight()
         peer.step()
-        pipe.send((peer.norms(), not np.array_equal(before, peer.first_weight())))
-        group = max(_group_size(peer), STEPS_OF_A_SWEEP if workload.copies > 1 else 1)
+        pipe.send(Start(peer.losses(), peer.norms(), before, peer.first_weight()))
+        group = max(timing.group_size(peer.steps), STEPS_OF_A_SWEEP if workload.copies > 1 else 1)
         while True:
-            pipe.send(_measure(peer, group, pipe.recv()))
+            pipe.send(timing.measure(peer.steps, group, pipe.recv()))
     except (EOFError, BrokenPipeError):
         return
     except Exception as error:
-        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
-
-
-def _group_size(peer: peers.Peer) -> int:
-    """Warm up, and find how many steps fill the shortest time that is measured."""
-    size = 1
-    while True:
-        start = time.perf_counter()
-        peer.steps(size)
-        if time.perf_counter() - start >= SHORTEST:
-            return size
-        size *= 2
-
-
-def _measure(peer: peers.Peer, group: int, seconds: float) -> list[float]:
-    peer.step()  # what the others left in the caches is not this peer's fault
-    times = []
-    end = time.perf_counter() + seconds
-    while True:
-        start = time.perf_counter()
-        peer.steps(group)
-        now = time.perf_counter()
-        times.append((now - start) / group)
-        if now >= end:
-            return times
+        reason = str(error).strip().partition("\n")[0]  # some of PyTorch's have pages
+        pipe.send(RuntimeError(f"{type(error).__name__}: {reason}"))

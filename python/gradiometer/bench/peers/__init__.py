@@ -21,6 +21,9 @@ class Peer(Protocol):
     def steps(self, count: int) -> None:
         """Take so many."""
 
+    def losses(self) -> NDArray[np.float64]:
+        """Return the loss of each network in the last step; (copies,)."""
+
     def norms(self) -> NDArray[np.float64]:
         """Return the norm of each dense layer's weight gradient in the last step, before clipping; (copies, layers)."""
 

@@ -45,6 +45,10 @@ class Gradiometer:
             rows = len(self._x)
             gm.train_many(self._trainers, self._x, self._y, epochs=count, batch_size=rows, shuffle=False)
 
+    def losses(self) -> NDArray[np.float64]:
+        """Return the recorded losses."""
+        return np.array([trainer.recording.loss[-1] for trainer in self._trainers])
+
     def norms(self) -> NDArray[np.float64]:
         """Return the recorded norms."""
         return np.array([trainer.recording.grad_norm[-1] for trainer in self._trainers])

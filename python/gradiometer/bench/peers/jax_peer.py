@@ -61,12 +61,17 @@ class Jitted(Stepwise):
             self.memory = jax.vmap(optimizer.init)(self.parameters)
             self.run = jax.jit(jax.vmap(step, in_axes=(0, 0, None, None)), donate_argnums=(0, 1))
         self.copies = workload.copies
+        self.value: Any = None
         self.last: Any = None
 
     def step(self) -> None:
         """Take one step."""
-        self.parameters, self.memory, value, self.last = self.run(self.parameters, self.memory, self.x, self.y)
-        jax.block_until_ready((self.parameters, value))
+        self.parameters, self.memory, self.value, self.last = self.run(self.parameters, self.memory, self.x, self.y)
+        jax.block_until_ready((self.parameters, self.value, self.last))
+
+    def losses(self) -> NDArray[np.float64]:
+        """Return the losses of the last step."""
+        return np.asarray(self.value, np.float64).reshape(self.copies)
 
     def norms(self) -> NDArray[np.float64]:
         """Return the norms of the last step."""

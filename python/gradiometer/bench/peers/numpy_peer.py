@@ -1,7 +1,8 @@
-"""NumPy, with its arrays allocated once and written in place."""
+"""NumPy, with its arrays allocated once and written in place, and all parameters views of one array."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ class NumPy(Stepwise):
         for net in self._nets:
             net.step()
 
+    def losses(self) -> NDArray[np.float64]:
+        """Return the losses of the last step."""
+        return np.array([net.loss for net in self._nets])
+
     def norms(self) -> NDArray[np.float64]:
         """Return the norms of the last step."""
         return np.array([net.weight_norms for net in self._nets])
@@ -37,30 +42,35 @@ class _Net:
     def __init__(self, workload: Workload, state: State, x: Array, y: Array) -> None:
         self.workload, self.x, self.y = workload, x, y
         self.rows = np.arange(len(y))
-        self.weights = [weight.T.copy() for weight in state.weights]  # (fan_in, fan_out): x @ w
-        self.biases = [bias.copy() for bias in state.biases]
-        self.gammas = [gamma.copy() for gamma, _ in state.norms]
-        self.betas = [beta.copy() for _, beta in state.norms]
+        weights = [weight.T for weight in state.weights]  # (fan_in, fan_out): x @ w
+        gammas, betas = [gamma for gamma, _ in state.norms], [beta for _, beta in state.norms]
+        groups = [weights, state.biases, gammas, betas]
+        start = list(itertools.chain(*groups))
+        self.parameters = np.concatenate([np.ravel(array) for array in start])
+        self.gradient = np.zeros_like(self.parameters)
+        self.weights, self.biases, self.gammas, self.betas = _views(self.parameters, groups)
+        self.d_weights, self.d_biases, self.d_gammas, self.d_betas = _views(self.gradient, groups)
+
         self.outputs = [np.empty((len(x), len(bias)), np.float32) for bias in self.biases]
         self.deltas = [np.empty_like(output) for output in self.outputs]
-        self.normalized = [np.empty_like(output) for output in self.outputs[:-1]]
-        self.inverse: list[Array] = [np.empty(0)] * workload.depth
-        self.parameters = [*self.weights, *self.biases, *self.gammas, *self.betas]
-        self.gradients = [np.empty_like(parameter) for parameter in self.parameters]
-        self.first = [np.zeros_like(parameter) for parameter in self.parameters]
-        self.second = [np.zeros_like(parameter) for parameter in self.parameters]
+        if gammas:
+            self.normalized = [np.empty_like(output) for output in self.outputs[:-1]]
+            self.inverse = [np.empty_like(gamma) for gamma in gammas]
+        if workload.optimizer == "adam":
+            self.mean, self.square, self.scratch = (np.zeros_like(self.parameters) for _ in range(3))
         self.updates = 0
+        self.loss = float("nan")
         self.weight_norms: list[float] = []
 
     def step(self) -> None:
         self.backward(self.forward())
-        squares = [float(np.dot(g, g)) for g in (gradient.ravel() for gradient in self.gradients)]
-        self.weight_norms = [square**0.5 for square in squares[: len(self.weights)]]
-        coefficient = min(1.0, MAX_NORM / (sum(squares) ** 0.5 + 1e-6))
-        (self.sgd if self.workload.optimizer == "sgd" else self.adam)(coefficient)
+        self.weight_norms = [float(np.dot(g, g)) ** 0.5 for g in (weight.ravel() for weight in self.d_weights)]
+        norm = float(np.dot(self.gradient, self.gradient)) ** 0.5
+        self.gradient *= np.float32(min(1.0, MAX_NORM / (norm + 1e-6)))
+        (self.sgd if self.workload.optimizer == "sgd" else self.adam)()
 
     def forward(self) -> Array:
-        """Return softmax minus one-hot, divided by the batch."""
+        """Return the gradient of the logits: softmax minus one-hot, divided by the batch."""
         h = self.x
         for i, (weight, bias, out) in enumerate(zip(self.weights, self.biases, self.outputs, strict=True)):
             np.matmul(h, weight, out=out)
@@ -71,17 +81,21 @@ class _Net:
                 self.activate(out)
             h = out
         h -= h.max(axis=1, keepdims=True)
+        chosen = h[self.rows, self.y]
         np.exp(h, out=h)
-        h /= h.sum(axis=1, keepdims=True)
+        total = h.sum(axis=1, keepdims=True)
+        self.loss = float(np.mean(np.log(total[:, 0]) - chosen))
+        h /= total
         h[self.rows, self.y] -= 1
         h /= len(self.y)
         return h
 
     def normalize(self, i: int, z: Array) -> None:
-        z -= z.mean(axis=0)
-        self.inverse[i] = 1 / np.sqrt((z * z).mean(axis=0) + 1e-5)
-        np.multiply(z, self.inverse[i], out=self.normalized[i])
-        np.multiply(self.normalized[i], self.gammas[i], out=z)
+        normalized = self.normalized[i]
+        np.subtract(z, z.mean(axis=0), out=normalized)
+        self.inverse[i] = 1 / np.sqrt(np.einsum("ij,ij->j", normalized, normalized) / len(z) + np.float32(1e-5))
+        normalized *= self.inverse[i]
+        np.multiply(normalized, self.gammas[i], out=z)
         z += self.betas[i]
 
     def activate(self, z: Array) -> None:
@@ -95,49 +109,70 @@ class _Net:
             z += 1
             np.reciprocal(z, out=z)
 
-    def derivative(self, h: Array) -> Array:
+    def times_slope(self, delta: Array, h: Array) -> None:
+        """Multiply delta by φ′; the layer's output is not needed any more and is written over."""
         if self.workload.activation == "relu":
-            return h > 0
-        return 1 - h * h if self.workload.activation == "tanh" else h * (1 - h)
+            delta *= h > 0
+        elif self.workload.activation == "tanh":
+            h *= h
+            np.subtract(1, h, out=h)
+            delta *= h
+        else:
+            delta *= h
+            np.subtract(1, h, out=h)
+            delta *= h
 
     def backward(self, delta: Array) -> None:
-        layers, depth = len(self.weights), self.workload.depth
-        for i in range(depth, -1, -1):
-            if i < depth:
-                delta *= self.derivative(self.outputs[i])
+        for i in range(self.workload.depth, -1, -1):
+            if i < self.workload.depth:
+                self.times_slope(delta, self.outputs[i])
                 if self.gammas:
                     self.normalize_backward(i, delta)
-            np.matmul((self.outputs[i - 1] if i else self.x).T, delta, out=self.gradients[i])
-            np.sum(delta, axis=0, out=self.gradients[layers + i])
+            np.matmul((self.outputs[i - 1] if i else self.x).T, delta, out=self.d_weights[i])
+            np.sum(delta, axis=0, out=self.d_biases[i])
             if i:
                 np.matmul(delta, self.weights[i].T, out=self.deltas[i - 1])
                 delta = self.deltas[i - 1]
 
     def normalize_backward(self, i: int, delta: Array) -> None:
-        layers, depth, x = len(self.weights), self.workload.depth, self.normalized[i]
-        gamma_gradient, beta_gradient = self.gradients[2 * layers + i], self.gradients[2 * layers + depth + i]
-        np.sum(delta, axis=0, out=beta_gradient)
-        np.einsum("ij,ij->j", delta, x, out=gamma_gradient)
-        delta -= (beta_gradient + x * gamma_gradient) / len(delta)
+        normalized = self.normalized[i]
+        np.sum(delta, axis=0, out=self.d_betas[i])
+        np.einsum("ij,ij->j", delta, normalized, out=self.d_gammas[i])
+        normalized *= self.d_gammas[i] / np.float32(len(delta))
+        normalized += self.d_betas[i] / np.float32(len(delta))
+        delta -= normalized
         delta *= self.gammas[i] * self.inverse[i]
 
-    def sgd(self, coefficient: float) -> None:
-        factor = np.float32(self.workload.rate * coefficient)
-        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            gradient *= factor
-            parameter -= gradient
+    def sgd(self) -> None:
+        self.gradient *= np.float32(self.workload.rate)
+        self.parameters -= self.gradient
 
-    def adam(self, coefficient: float) -> None:
+    def adam(self) -> None:
         self.updates += 1
         step = np.float32(self.workload.rate / (1 - 0.9**self.updates))
         root = np.float32((1 - 0.999**self.updates) ** 0.5)
-        for parameter, gradient, mean, square in zip(
-            self.parameters, self.gradients, self.first, self.second, strict=True
-        ):
-            gradient *= np.float32(coefficient)
-            mean *= np.float32(0.9)
-            mean += np.float32(0.1) * gradient
-            square *= np.float32(0.999)
-            gradient *= gradient
-            square += np.float32(0.001) * gradient
-            parameter -= step * mean / (np.sqrt(square) / root + np.float32(1e-8))
+        self.mean *= np.float32(0.9)
+        np.multiply(self.gradient, np.float32(0.1), out=self.scratch)
+        self.mean += self.scratch
+        self.square *= np.float32(0.999)
+        self.gradient *= self.gradient
+        self.gradient *= np.float32(0.001)
+        self.square += self.gradient
+        np.sqrt(self.square, out=self.scratch)
+        self.scratch /= root
+        self.scratch += np.float32(1e-8)
+        np.divide(self.mean, self.scratch, out=self.scratch)
+        self.scratch *= step
+        self.parameters -= self.scratch
+
+
+def _views(flat: Array, groups: list[list[Array]]) -> list[list[Array]]:
+    """Cut one array into arrays of these shapes, in this order."""
+    views: list[list[Array]] = []
+    begin = 0
+    for group in groups:
+        views.append([])
+        for like in group:
+            views[-1].append(flat[begin : begin + like.size].reshape(like.shape))
+            begin += like.size
+    return views
