@@ -41,7 +41,11 @@ SETTINGS = [
     ({"record": True}, ValueError, "record must be one of None, 'norms', 'full', not True"),
     ({"record_every": 0}, ValueError, "record_every must be at least 1, not 0"),
     ({"record_every": 1.5}, TypeError, "record_every must be an integer, not 1.5"),
-    ({"record_every": 10**30}, ValueError, "record_every must be at most 9223372036854775807, not 1000000000000000000000"),
+    (
+        {"record_every": 10**30},
+        ValueError,
+        "record_every must be at most 9223372036854775807, not 1000000000000000000000",
+    ),
     ({"loss": None}, ValueError, "loss must be one of 'cross_entropy', 'bce_with_logits', 'mse', not None"),
     ({"on_nonfinite": "ignore"}, ValueError, "on_nonfinite must be one of 'record', 'raise', 'stop', not 'ignore'"),
     ({"allow_nonfinite": "yes"}, TypeError, "allow_nonfinite must be a bool, not 'yes'"),
