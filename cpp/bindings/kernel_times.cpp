@@ -79,7 +79,8 @@ class Layer {
     float* x() { return x_.data(); }
 
     void matmul() {
-        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_);
+        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_,
+                      w_.data());
     }
 
     // Calls the function with each panel of the weights and each chunk of its rows, and where that begins.
@@ -94,7 +95,7 @@ class Layer {
     void outer_product() {
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
             table_.outer_product(rows_, begin, end, x(), columns_, y_.data() + panel * table_.panel, columns_, 2,
-                                 g_.data() + offset);
+                                 g_.data() + offset, x(), y_.data());
         });
     }
 

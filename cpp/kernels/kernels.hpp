@@ -109,12 +109,14 @@ struct KernelTable {
     // ---- index (of the row, for the outer product).
 
     // c (rows × columns, padded) = bias + a (rows × inner) · b (inner × columns, panels). bias is padded, or null.
+    // next_b: the b of the product after this one, which is fetched ahead; any address, it is only a hint.
     void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
-                   Index c_stride);
+                   Index c_stride, const T* next_b);
     // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
-    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
+    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column. next_x (at its first k) and next_dy: those of
+    // the outer product after this one, as hints.
     void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
-                          Index dy_stride, Index vectors, T* out);
+                          Index dy_stride, Index vectors, T* out, const T* next_x, const T* next_dy);
     // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);

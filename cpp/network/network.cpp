@@ -160,7 +160,7 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
         backward_rows(pass, team, thread, mine);
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
-        for (Index i; (i = ranges.next(thread)) >= 0;) gradient_task(pass, tasks[i]);
+        for (Index i; (i = ranges.next(thread)) >= 0;) gradient_task(pass, i);
     });
     if (pass.stopped) throw Interrupted();
     gradients_measured_ = true;

@@ -39,21 +39,52 @@ void commit_running_statistics(Pass<T>& pass) {
     }
 }
 
+namespace {
+
+// What the outer product of a weight's task reads.
 template <class T>
-void gradient_task(Pass<T>& pass, const ParameterTask& task) {
+struct Factors {
+    const T* x;
+    Index x_stride;
+    const T* delta;
+};
+
+template <class T>
+Factors<T> factors_of(Pass<T>& pass, const ParameterTask& task) {
+    const Index block = pass.parameters.spec(task.parameter).block;
+    const T* delta = pass.work.delta(block) + task.first_column;
+    if (block == 0) return {pass.input, pass.input_stride, delta};
+    return {pass.work.output(block - 1), pass.work.stride(block - 1), delta};
+}
+
+// The next task of a weight in the list: most likely what this thread does next.
+template <class T>
+const ParameterTask& next_weight_task(const Pass<T>& pass, Index number) {
+    const std::vector<ParameterTask>& tasks = pass.parameters.tasks();
+    for (size_t i = static_cast<size_t>(number) + 1; i < tasks.size(); ++i)
+        if (pass.parameters.spec(tasks[i].parameter).is_weight) return tasks[i];
+    return tasks[number];
+}
+
+}  // namespace
+
+template <class T>
+void gradient_task(Pass<T>& pass, Index number) {
+    const ParameterTask& task = pass.parameters.tasks()[number];
     const ParameterSpec& p = pass.parameters.spec(task.parameter);
     const Block& block = pass.plan.blocks[p.block];
     Workspace<T>& work = pass.work;
     T* out = pass.parameters.gradients(0) + task.offset;
-    const T* delta = work.delta(p.block) + task.first_column;
+    const Factors<T> factors = factors_of(pass, task);
     const Index stride = work.stride(p.block);
     if (task.parameter == block.weight) {
-        const T* x = p.block == 0 ? pass.input : work.output(p.block - 1);
-        const Index x_stride = p.block == 0 ? pass.input_stride : work.stride(p.block - 1);
-        pass.kernels.outer_product(pass.rows, task.inner_begin, task.inner_end, x, x_stride, delta, stride,
-                                   task.vectors, out);
+        const ParameterTask& following = next_weight_task(pass, number);
+        const Factors<T> next = factors_of(pass, following);
+        pass.kernels.outer_product(pass.rows, task.inner_begin, task.inner_end, factors.x, factors.x_stride,
+                                   factors.delta, stride, task.vectors, out, next.x + following.inner_begin,
+                                   next.delta);
     } else if (task.parameter == block.bias) {
-        pass.kernels.column_sums(pass.rows, task.vectors, delta, stride, out);
+        pass.kernels.column_sums(pass.rows, task.vectors, factors.delta, stride, out);
     }
     if (pass.collect == Collect::nothing) return;
     const bool everything = pass.collect == Collect::full && p.is_weight;
@@ -64,7 +95,7 @@ void gradient_task(Pass<T>& pass, const ParameterTask& task) {
 
 #define GM_INSTANTIATE(T)                              \
     template void commit_running_statistics(Pass<T>&); \
-    template void gradient_task(Pass<T>&, const ParameterTask&);
+    template void gradient_task(Pass<T>&, Index);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

@@ -74,6 +74,11 @@ Plan::Plan(Index in_features, const std::vector<LayerSpec>& layers)
         }
     }
     if (unmeasured != kNone) blocks[dense_blocks[unmeasured]].measures_output = true;
+    for (size_t i = 0; i < dense_blocks.size(); ++i) {
+        Block& block = blocks[dense_blocks[i]];
+        block.weight_before = blocks[dense_blocks[i > 0 ? i - 1 : i]].weight;
+        block.weight_after = blocks[dense_blocks[std::min(i + 1, dense_blocks.size() - 1)]].weight;
+    }
     for (Block& block : blocks)
         block.slope_from_output = block.chain.size() == 1 && !block.chain[0].is_dropout &&
                                   gradiometer::slope_from_output(block.chain[0].activation);

@@ -27,6 +27,8 @@ struct Block {
     Index dense = kNone;   // number among the dense layers
     Index weight = kNone;  // numbers among the parameters
     Index bias = kNone;
+    Index weight_before = kNone;  // those of the dense layers before and after this one; its own at the ends
+    Index weight_after = kNone;
     Index norm = kNone;  // number among the batch norms
     Index gamma = kNone;
     Index beta = kNone;

@@ -169,7 +169,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
         for (Index i; (i = gradients.next(thread)) >= 0;) {
             if (thread == 0) interrupt.poll();
             if (interrupt.requested()) break;
-            gradient_task(pass, tasks[i]);
+            gradient_task(pass, i);
         }
         team.meet([&] {
             pass.stopped = interrupt.requested();

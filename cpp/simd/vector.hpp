@@ -101,6 +101,12 @@ GM_INLINE void store(T* to, Vec<T> x) {
     __builtin_memcpy(to, &x.v, sizeof(x.v));
 }
 
+// Asks for a cache line, for the second cache; the address may be anything.
+template <class T>
+GM_INLINE void prefetch(const T* from) {
+    __builtin_prefetch(from, 0, 2);
+}
+
 // Reads the first `count` (0 … kLanes<T>) elements; the other lanes are zero.
 template <class T>
 GM_INLINE Vec<T> load_first(const T* from, ptrdiff_t count) {
