@@ -25,15 +25,11 @@ GM_INLINE Lanes16<T> zero16() {
 
 template <class T>
 GM_INLINE T fold(const Lanes16<T>& lanes) {
-    // While the halves are whole vectors, these are added; the rest one by one.
+    // While the halves are whole vectors, these are added; then halves of a vector.
     Lanes16<T> halves = lanes;
     GM_UNROLL for (Index count = Lanes16<T>::kVectors / 2; count > 0; count /= 2)
         GM_UNROLL for (Index v = 0; v < count; ++v) halves.part[v] = halves.part[v] + halves.part[v + count];
-    T sum[kLanes<T>];
-    store(sum, halves.part[0]);
-    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index j = 0; j < half; ++j) sum[j] +=
-        sum[j + half];
-    return sum[0];
+    return fold_lanes<kLanes<T> / 2>(halves.part[0], [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
 // Sixteen elements of a padded row, from `column` on; those at or beyond `columns` are zero. (Where T is double, the

@@ -20,41 +20,44 @@ GM_INLINE T row_max(const T* row, Index columns) {
     Vec<T> largest = least;
     for (Index j = 0; j < columns; j += kLanes<T>)
         largest = larger(largest, select(first_lanes<T>(columns - j), load(row + j), least));
-    T lanes[kLanes<T>];
-    store(lanes, largest);
-    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index j = 0; j < half; ++j) {
-        const T other = lanes[j + half];
-        lanes[j] = other > lanes[j] || other != other ? other : lanes[j];
-    }
-    return lanes[0];
+    return fold_lanes<kLanes<T> / 2>(largest, [](Vec<T> a, Vec<T> b) { return larger(a, b); });
 }
 
-// Stable softmax: exp(z - max) / Σ exp(z - max).
+// Stable softmax: exp(z - max) / Σ exp(z - max). Rows in groups of a vector, so that one logarithm serves them all.
 template <class T>
 void cross_entropy(Index rows, Index columns, const T* logits, Index stride, const int64_t* labels,
                    const double* row_scale, double* row_loss, T* gradient, Index gradient_stride) {
-    for (Index r = 0; r < rows; ++r) {
-        const T* row = logits + r * stride;
-        T* out = gradient ? gradient + r * gradient_stride : nullptr;  // holds the powers at first
-        const T largest = row_max(row, columns);
-        const Vec<T> shift = broadcast(largest);
-        Lanes16<T> sum = zero16<T>();
-        for (Index j = 0; j < columns; j += kVirtualLanes) {
-            for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
-                const Index column = j + v * kLanes<T>;
-                if (column >= columns) break;
-                const Vec<T> power = keep(first_lanes<T>(columns - column), exp(load(row + column) - shift));
-                if (out) store(out + column, power);
-                sum.part[v] = sum.part[v] + power;
+    for (Index begin = 0; begin < rows; begin += kLanes<T>) {
+        const Index count = rows - begin < kLanes<T> ? rows - begin : kLanes<T>;
+        T largest[kLanes<T>];
+        T total[kLanes<T>] = {};
+        for (Index i = 0; i < count; ++i) {
+            const T* row = logits + (begin + i) * stride;
+            T* out = gradient ? gradient + (begin + i) * gradient_stride : nullptr;  // holds the powers at first
+            largest[i] = row_max(row, columns);
+            const Vec<T> shift = broadcast(largest[i]);
+            Lanes16<T> sum = zero16<T>();
+            for (Index j = 0; j < columns; j += kVirtualLanes) {
+                for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
+                    const Index column = j + v * kLanes<T>;
+                    if (column >= columns) break;
+                    const Vec<T> power = keep(first_lanes<T>(columns - column), exp(load(row + column) - shift));
+                    if (out) store(out + column, power);
+                    sum.part[v] = sum.part[v] + power;
+                }
             }
+            total[i] = fold(sum);
+            if (!out) continue;
+            const T weight = static_cast<T>(row_scale[begin + i]);
+            const Vec<T> scale = broadcast(weight) / broadcast(total[i]);
+            for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, load(out + j) * scale);
+            out[labels[begin + i]] -= weight;
         }
-        const Vec<T> total = broadcast(fold(sum));
-        row_loss[r] =
-            static_cast<double>(log(total).v[0]) + static_cast<double>(largest) - static_cast<double>(row[labels[r]]);
-        if (!out) continue;
-        const Vec<T> scale = broadcast(static_cast<T>(row_scale[r])) / total;
-        for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, load(out + j) * scale);
-        out[labels[r]] -= static_cast<T>(row_scale[r]);
+        T logarithm[kLanes<T>];
+        store(logarithm, log(load(total)));
+        for (Index i = 0; i < count; ++i)
+            row_loss[begin + i] = static_cast<double>(logarithm[i]) + static_cast<double>(largest[i]) -
+                                  static_cast<double>(logits[(begin + i) * stride + labels[begin + i]]);
     }
 }
 

@@ -1,5 +1,5 @@
 // What the compiler's vector extension cannot say, for each instruction set: fused multiply-add, square
-// root, and halves of a vector. The only intrinsics of the project. Included by vector.hpp.
+// root, minimum and maximum, and halves of a vector. The only intrinsics of the project. Included by vector.hpp.
 //
 // GM_EMULATE compiles the vectors of one instruction set for a narrower machine (AVX-512 on one with AVX2), so that a
 // developer without the machine can still run every line above this file at that width.
@@ -112,6 +112,44 @@ GM_INLINE Vec<double> sqrt(Vec<double> a) {
     return a;
 }
 
+#endif
+
+// The smaller (larger) of the two; b where either is a NaN, as x86 has it, though no compiler sees that in `?:`.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE Vec<float> min(Vec<float> a, Vec<float> b) {
+    return {(Native<float>::Vector)_mm512_maskz_min_ps(0xffff, (__m512)a.v, (__m512)b.v)};
+}
+GM_INLINE Vec<double> min(Vec<double> a, Vec<double> b) {
+    return {(Native<double>::Vector)_mm512_maskz_min_pd(0xff, (__m512d)a.v, (__m512d)b.v)};
+}
+GM_INLINE Vec<float> max(Vec<float> a, Vec<float> b) {
+    return {(Native<float>::Vector)_mm512_maskz_max_ps(0xffff, (__m512)a.v, (__m512)b.v)};
+}
+GM_INLINE Vec<double> max(Vec<double> a, Vec<double> b) {
+    return {(Native<double>::Vector)_mm512_maskz_max_pd(0xff, (__m512d)a.v, (__m512d)b.v)};
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE Vec<float> min(Vec<float> a, Vec<float> b) {
+    return {(Native<float>::Vector)_mm256_min_ps((__m256)a.v, (__m256)b.v)};
+}
+GM_INLINE Vec<double> min(Vec<double> a, Vec<double> b) {
+    return {(Native<double>::Vector)_mm256_min_pd((__m256d)a.v, (__m256d)b.v)};
+}
+GM_INLINE Vec<float> max(Vec<float> a, Vec<float> b) {
+    return {(Native<float>::Vector)_mm256_max_ps((__m256)a.v, (__m256)b.v)};
+}
+GM_INLINE Vec<double> max(Vec<double> a, Vec<double> b) {
+    return {(Native<double>::Vector)_mm256_max_pd((__m256d)a.v, (__m256d)b.v)};
+}
+#else
+template <class T>
+GM_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
+    return {a.v < b.v ? a.v : b.v};
+}
+template <class T>
+GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
+    return {a.v > b.v ? a.v : b.v};
+}
 #endif
 
 // The lower (upper) half of a vector of floats as doubles.

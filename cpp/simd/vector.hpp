@@ -154,7 +154,30 @@ GM_INLINE Vec<T> interleave_high(Vec<T> a, Vec<T> b) {
     else
         return {GM_SHUFFLE(a.v, b.v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
 }
+
+// Lanes half … 2 · half - 1 moved down to 0 … half - 1, for half a power of two below kLanes; the others are any.
+template <ptrdiff_t half, class T>
+GM_INLINE Vec<T> upper_lanes(Vec<T> a) {
+    if constexpr (kLanes<T> == 2)
+        return {GM_SHUFFLE(a.v, a.v, 1, 1)};
+    else if constexpr (kLanes<T> == 4)
+        return {GM_SHUFFLE(a.v, a.v, half, (half + 1) & 3, half, (half + 1) & 3)};
+    else if constexpr (kLanes<T> == 8)
+        return {GM_SHUFFLE(a.v, a.v, half, (half + 1) & 7, (half + 2) & 7, (half + 3) & 7, 0, 1, 2, 3)};
+    else
+        return {GM_SHUFFLE(a.v, a.v, half, (half + 1) & 15, (half + 2) & 15, (half + 3) & 15, (half + 4) & 15,
+                           (half + 5) & 15, (half + 6) & 15, (half + 7) & 15, 0, 1, 2, 3, 4, 5, 6, 7)};
+}
 #undef GM_SHUFFLE
+
+// The lanes combined in halves: lane j with lane j + half, for half = kLanes / 2, …, 1.
+template <ptrdiff_t half, class T, class Combine>
+GM_INLINE T fold_lanes(Vec<T> a, Combine combine) {
+    if constexpr (half == 0)
+        return a.v[0];
+    else
+        return fold_lanes<half / 2>(combine(a, upper_lanes<half>(a)), combine);
+}
 
 // kLanes vectors as the rows of a square: afterwards they are its columns.
 template <class T>
@@ -260,17 +283,6 @@ GM_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
 template <class T>
 GM_INLINE Vec<T> keep(Mask<T> mask, Vec<T> a) {
     return {reinterpret_cast<typename Native<T>::Vector>(mask.v & reinterpret_cast<typename Native<T>::Integers>(a.v))};
-}
-
-// The smaller (larger) of the two; b where either is a NaN.
-template <class T>
-GM_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
-    return {a.v < b.v ? a.v : b.v};
-}
-
-template <class T>
-GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
-    return {a.v > b.v ? a.v : b.v};
 }
 
 // Lanes 0 … count - 1 true, the others false.
