@@ -53,8 +53,8 @@ class Layer {
         const double product_bytes = kReal * (2 * entries + weights);
         return {
             {"matmul", products, product_bytes, [this] { matmul(); }},
+            {"matmul_transposed", products, product_bytes, [this] { matmul_transposed(); }},
             {"outer_product", products, product_bytes, [this] { outer_product(); }},
-            {"transpose", 0, 2 * kReal * weights, [this] { transpose(); }},
             {"relu", 0, 2 * kReal * entries, [this] { activate(ActivationKind::relu); }},
             {"tanh", 0, 2 * kReal * entries, [this] { activate(ActivationKind::tanh); }},
             {"sigmoid", 0, 2 * kReal * entries, [this] { activate(ActivationKind::sigmoid); }},
@@ -79,8 +79,11 @@ class Layer {
     float* x() { return x_.data(); }
 
     void matmul() {
-        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_,
-                      w_.data());
+        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_, w_.data());
+    }
+
+    void matmul_transposed() {
+        table_.matmul_transposed(rows_, columns_, columns_, x(), columns_, w_.data(), y_.data(), columns_, w_.data());
     }
 
     // Calls the function with each panel of the weights and each chunk of its rows, and where that begins.
@@ -96,12 +99,6 @@ class Layer {
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
             table_.outer_product(rows_, begin, end, x(), columns_, y_.data() + panel * table_.panel, columns_, 2,
                                  g_.data() + offset, x(), y_.data());
-        });
-    }
-
-    void transpose() {
-        for_chunks([&](Index panel, Index begin, Index end, Index) {
-            table_.transpose_chunk(columns_, columns_, begin, end, panel, w_.data(), m_.data());
         });
     }
 

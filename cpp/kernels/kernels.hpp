@@ -112,6 +112,10 @@ struct KernelTable {
     // next_b: the b of the product after this one, which is fetched ahead; any address, it is only a hint.
     void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
                    Index c_stride, const T* next_b);
+    // c (rows × columns, padded) = a (rows × inner) · bᵀ, with b (columns × inner) in panels: the way back through a
+    // layer.
+    void (*matmul_transposed)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, T* c,
+                              Index c_stride, const T* next_b);
     // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
     // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column. next_x (at its first k) and next_dy: those of
     // the outer product after this one, as hints.
@@ -120,10 +124,6 @@ struct KernelTable {
     // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);
-    // Copies the chunk inner_begin … inner_end of panel `panel_index` of an (inner × columns) matrix into the panels of
-    // its transpose (columns × inner).
-    void (*transpose_chunk)(Index inner, Index columns, Index inner_begin, Index inner_end, Index panel_index,
-                            const T* panels, T* transposed_panels);
 
     // ---- activations: activation.hpp, dropout.hpp. All matrices padded.
 

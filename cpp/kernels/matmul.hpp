@@ -2,7 +2,7 @@
 // (or stored and taken up again, which changes no bit); so neither blocking nor threads can be seen in the result.
 #pragma once
 
-#include "kernels/panel.hpp"
+#include "kernels/pack.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -114,6 +114,18 @@ GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const 
     }
 }
 
+// All rows of the product with one slice of a panel: `steps` of its rows, from the k-th on.
+template <class T>
+GM_INLINE void multiply_slice(Index rows, Index k, Index steps, const T* a, Index a_stride, const T* slice,
+                              Index vectors, const T* start, T* c, Index c_stride, const T* next_slice) {
+    const Index width = vectors * kLanes<T>;
+    const Next<T> next = {a, next_slice};
+    if (vectors == 2)
+        tiles<Walk::along_rows, 2>(rows, steps, a + k, a_stride, slice, width, start, k > 0, c, c_stride, next);
+    else
+        tiles<Walk::along_rows, 1>(rows, steps, a + k, a_stride, slice, width, start, k > 0, c, c_stride, next);
+}
+
 template <class T>
 void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
             Index c_stride, const T* next_b) {
@@ -121,18 +133,41 @@ void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, 
         const Index first = panel * kPanel<T>;
         const Index vectors = panel_vectors<T>(columns, panel);
         const Index width = vectors * kLanes<T>;
-        const T* slice = b + first * inner;
-        const T* next_slice = panel + 1 < panel_count<T>(columns) ? slice + width * inner : next_b;
+        const T* whole = b + first * inner;
+        const T* next = panel + 1 < panel_count<T>(columns) ? whole + width * inner : next_b;
         for (Index k = 0; k < inner || k == 0; k += kInnerBlock) {
             const Index steps = inner - k < kInnerBlock ? inner - k : kInnerBlock;
-            const T* start = bias ? bias + first : nullptr;
-            const Next<T> next = {a, next_slice + k * width};
-            if (vectors == 2)
-                tiles<Walk::along_rows, 2>(rows, steps, a + k, a_stride, slice + k * width, width, start, k > 0,
-                                           c + first, c_stride, next);
-            else
-                tiles<Walk::along_rows, 1>(rows, steps, a + k, a_stride, slice + k * width, width, start, k > 0,
-                                           c + first, c_stride, next);
+            multiply_slice(rows, k, steps, a, a_stride, whole + k * width, vectors, bias ? bias + first : nullptr,
+                           c + first, c_stride, next + k * width);
+        }
+    }
+}
+
+// From the slice of b at (panel, k) to the next one: further along the panel, in the next panel, or in the next
+// product.
+template <class T>
+GM_INLINE Index distance_to_next_slice(Index columns, Index inner, Index panel, Index k, Index to_next_product) {
+    if (k + kInnerBlock < inner) return kInnerBlock * columns;
+    return panel + 1 < panel_count<T>(columns) ? kPanel<T> * kPanel<T> - k * columns : to_next_product;
+}
+
+// The transpose is made slice by slice, in the first cache: keeping it beside b would take more time in memory.
+template <class T>
+void matmul_transposed(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, T* c,
+                       Index c_stride, const T* next_b) {
+    alignas(kAlignment) T slice[kInnerBlock * kPanel<T>];
+    // A small b waits in the second cache, so the products fetch the next one. Of a large one, each slice is fetched
+    // while the one before it is transposed.
+    const bool fits = inner <= kInnerBlock;
+    for (Index panel = 0; panel < panel_count<T>(columns); ++panel) {
+        const Index first = panel * kPanel<T>;
+        const Index vectors = panel_vectors<T>(columns, panel);
+        for (Index k = 0; k < inner; k += kInnerBlock) {
+            const Index steps = inner - k < kInnerBlock ? inner - k : kInnerBlock;
+            const Index to_next = distance_to_next_slice<T>(columns, inner, panel, k, next_b - b);
+            transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>, fits ? 0 : to_next, slice);
+            multiply_slice(rows, k, steps, a, a_stride, slice, vectors, static_cast<const T*>(nullptr), c + first,
+                           c_stride, fits ? next_b + first * inner : slice);
         }
     }
 }

@@ -1,5 +1,5 @@
-// Moving parameters between the layouts: row-major as a state dict has them, panels for the forward product, and panels
-// of the transpose for the backward one.
+// Moving parameters between the layouts: row-major as a state dict has them, and panels; and a slice of the panels of
+// the transpose, for the product that goes backward.
 #pragma once
 
 #include "kernels/panel.hpp"
@@ -31,26 +31,27 @@ void unpack_transposed(Index inner, Index columns, const T* panels, T* row_major
     }
 }
 
+// A slice of one panel of the transpose (columns × inner): out[column - begin][k - first], for the columns begin … end
+// of the (inner × columns) matrix and the `width` rows from `first` on. Rows beyond the matrix give zeros. `begin` is a
+// multiple of a panel. What stands `ahead` elements behind the entries is fetched into the second cache meanwhile.
 template <class T>
-void transpose_chunk(Index inner, Index columns, Index inner_begin, Index inner_end, Index panel_index, const T* panels,
-                     T* transposed_panels) {
-    const Index width = panel_vectors<T>(columns, panel_index) * kLanes<T>;
-    const Index used = panel_columns<T>(columns, panel_index);
-    const Index first = panel_index * kPanel<T>;
-    const T* from = panels + first * inner;
-    for (Index k = inner_begin; k < inner_end; k += kLanes<T>) {
-        // One vector of a panel of the transpose: `inner` is its column index.
-        const Index panel = k / kPanel<T>;
-        const Index to_width = panel_vectors<T>(inner, panel) * kLanes<T>;
-        T* to = transposed_panels + panel * kPanel<T> * columns + first * to_width + k % kPanel<T>;
-        for (Index column = 0; column < used; column += kLanes<T>) {
+GM_INLINE void transposed_slice(Index inner, Index columns, const T* panels, Index begin, Index end, Index first,
+                                Index width, Index ahead, T* out) {
+    for (Index column = begin; column < end; column += kLanes<T>) {
+        const Index panel = column / kPanel<T>;
+        const Index stride = panel_vectors<T>(columns, panel) * kLanes<T>;
+        const T* from = panels + panel * kPanel<T> * inner + column % kPanel<T>;
+        const Index count = end - column < kLanes<T> ? end - column : kLanes<T>;
+        for (Index k = 0; k < width; k += kLanes<T>) {
             Vec<T> square[kLanes<T>];
-            GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i) square[i] =
-                k + i < inner_end ? load(from + (k + i) * width + column) : zero<T>();
+            GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i) {
+                const T* row = from + (first + k + i) * stride;
+                square[i] = first + k + i < inner ? load(row) : zero<T>();
+                prefetch(row + ahead);
+            }
             transpose(square);
-            const Index count = used - column < kLanes<T> ? used - column : kLanes<T>;
             GM_UNROLL for (Index j = 0; j < kLanes<T>; ++j) if (j < count)
-                store(to + (column + j) * to_width, square[j]);
+                store(out + (column - begin + j) * width + k, square[j]);
         }
     }
 }

@@ -88,9 +88,9 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
                                 : gradient_target(pass, number - 1, mine.begin);
         const Index before_stride = number == 0 ? work.input_stride() : work.stride(number - 1);
         if (block.dense != kNone)
-            pass.kernels.matmul(mine.count(), block.width, block.in_width, delta, stride,
-                                pass.parameters.transposed(block.weight), nullptr, before, before_stride,
-                                pass.parameters.transposed(block.weight_before));
+            pass.kernels.matmul_transposed(mine.count(), block.width, block.in_width, delta, stride,
+                                           pass.parameters.values(block.weight), before, before_stride,
+                                           pass.parameters.values(block.weight_before));
         else
             for (Index r = 0; r < mine.count(); ++r)
                 std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);

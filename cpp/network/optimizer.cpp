@@ -61,7 +61,6 @@ void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& updat
     pass.kernels.update(update, task.elements(), task.vectors, pass.parameters.all_values() + task.offset,
                         pass.parameters.all_gradients() + task.offset, state(0), state(1), statistics,
                         statistics ? statistics + kSquareStatistics * stride : nullptr, stride);
-    pass.parameters.refresh_transposed(task);
 }
 
 #define GM_INSTANTIATE(T)        \

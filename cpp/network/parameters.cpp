@@ -7,13 +7,10 @@ namespace gradiometer {
 template <class T>
 Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(plan.parameters) {
     Index size = 0;
-    Index transposed_size = 0;
     for (Index i = 0; i < count(); ++i) {
         const ParameterSpec& p = spec(i);
         offsets_.push_back(size);
-        transposed_offsets_.push_back(transposed_size);
         size += p.inner * padded<T>(p.columns);
-        if (p.is_weight) transposed_size += p.columns * padded<T>(p.inner);
         if (p.inner == 1 && !p.is_weight) {
             // A vector's panels stand side by side: one task for many of them.
             constexpr Index kPanels = 32;
@@ -33,7 +30,6 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
     }
     values_ = AlignedArray<T>(size);
     gradients_ = AlignedArray<T>(size);
-    transposed_ = AlignedArray<T>(transposed_size);
 }
 
 template <class T>
@@ -56,16 +52,6 @@ void Parameters<T>::pack(Index i, const T* row_major, T* panels_of_all) const {
 template <class T>
 void Parameters<T>::set(Index i, const T* row_major) {
     pack(i, row_major, values_.data());
-    for (const ParameterTask& task : tasks_)
-        if (task.parameter == i) refresh_transposed(task);
-}
-
-template <class T>
-void Parameters<T>::refresh_transposed(const ParameterTask& task) {
-    const ParameterSpec& p = spec(task.parameter);
-    if (!p.is_weight) return;
-    kernels_.transpose_chunk(p.inner, p.columns, task.inner_begin, task.inner_end, task.panel, values(task.parameter),
-                             transposed_.data() + transposed_offsets_[task.parameter]);
 }
 
 template class Parameters<float>;

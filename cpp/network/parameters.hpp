@@ -1,4 +1,4 @@
-// The trainable arrays of a network, their gradients, and the layouts that the products read.
+// The trainable arrays of a network and their gradients, in the layout that the products read.
 #pragma once
 
 #include <vector>
@@ -35,8 +35,6 @@ class Parameters {
     const T* values(Index i) const { return values_.data() + offset(i); }
     T* gradients(Index i) { return gradients_.data() + offset(i); }
     const T* gradients(Index i) const { return gradients_.data() + offset(i); }
-    // Panels of the transpose of a weight, for the product that goes backward.
-    const T* transposed(Index i) const { return transposed_.data() + transposed_offsets_[i]; }
 
     T* all_values() { return values_.data(); }
     const T* all_gradients() const { return gradients_.data(); }
@@ -50,15 +48,12 @@ class Parameters {
     void pack(Index i, const T* row_major, T* panels_of_all) const;
     void set(Index i, const T* row_major);
 
-    // Brings the transposed panels of a task's chunk up to date with the values.
-    void refresh_transposed(const ParameterTask& task);
-
   private:
     const KernelTable<T>& kernels_;
     std::vector<ParameterSpec> specs_;
-    std::vector<Index> offsets_, transposed_offsets_;
+    std::vector<Index> offsets_;
     std::vector<ParameterTask> tasks_;
-    AlignedArray<T> values_, gradients_, transposed_;
+    AlignedArray<T> values_, gradients_;
 };
 
 }  // namespace gradiometer

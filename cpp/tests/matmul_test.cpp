@@ -42,8 +42,18 @@ void try_matmul(const KernelTable<T>& table, Report& report) {
 
 template <class T>
 void try_panels(const KernelTable<T>& table, Report& report) {
-    for (const auto& [inner, columns] : std::vector<std::pair<Index, Index>>{
-             {1, 1}, {3, 5}, {7, 16}, {16, 17}, {31, 33}, {32, 64}, {129, 9}, {130, 70}, {257, 31}, {5, 65}}) {
+    for (const auto& [inner, columns] : std::vector<std::pair<Index, Index>>{{1, 1},
+                                                                             {3, 5},
+                                                                             {7, 16},
+                                                                             {16, 17},
+                                                                             {31, 33},
+                                                                             {32, 64},
+                                                                             {129, 9},
+                                                                             {130, 70},
+                                                                             {257, 31},
+                                                                             {5, 65},
+                                                                             {33, 300},
+                                                                             {40, 515}}) {
         Numbers numbers(static_cast<uint64_t>(inner * 1000 + columns));
         const std::vector<T> row_major = numbers.array<T>(columns * inner);
         std::vector<T> panels(panel_size(table, inner, columns), T(5)), back(row_major.size());
@@ -54,20 +64,24 @@ void try_panels(const KernelTable<T>& table, Report& report) {
                 report.equal(panels[panel_place(table, inner, columns, k, j)], row_major[j * inner + k], "pack");
         report.expect(back == row_major, "unpack is not the inverse of pack");
 
-        std::vector<T> transposed(panel_size(table, columns, inner), T(0));
-        for (Index panel = 0; panel * table.panel < columns; ++panel)
-            for (Index begin = 0; begin < inner; begin += kInnerChunk)
-                table.transpose_chunk(inner, columns, begin, std::min(begin + kInnerChunk, inner), panel, panels.data(),
-                                      transposed.data());
-        for (Index k = 0; k < inner; ++k)
-            for (Index j = 0; j < columns; ++j)
-                report.equal(transposed[panel_place(table, columns, inner, j, k)], row_major[j * inner + k],
-                             "transpose");
-
         for (const Index rows : {1, 2, 9, 40}) {
             const std::vector<T> x = numbers.array<T>(rows * inner);
             const std::vector<T> dy = numbers.padded_rows<T>(rows, columns);
             const Index dy_stride = padded<T>(columns);
+            const Index dx_stride = padded<T>(inner);
+            std::vector<T> dx(rows * dx_stride, T(77));
+            table.matmul_transposed(rows, columns, inner, dy.data(), dy_stride, panels.data(), dx.data(), dx_stride,
+                                    panels.data());
+            for (Index r = 0; r < rows; ++r) {
+                for (Index k = 0; k < inner; ++k) {
+                    T sum = 0;
+                    for (Index j = 0; j < columns; ++j)
+                        sum = multiply_add(table, dy[r * dy_stride + j], row_major[j * inner + k], sum);
+                    report.equal(dx[r * dx_stride + k], sum, "matmul transposed");
+                }
+                for (Index k = inner; k < dx_stride; ++k)
+                    report.expect(dx[r * dx_stride + k] == 0 || dx[r * dx_stride + k] == T(77), "padding of dx");
+            }
             for (Index first = 0; first < columns; first += table.panel) {
                 const Index vectors = columns - first > table.lanes ? 2 : 1;
                 const Index width = vectors * table.lanes;
