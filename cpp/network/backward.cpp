@@ -63,9 +63,9 @@ template <class T>
 void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
     Workspace<T>& work = pass.work;
     for (Index number = static_cast<Index>(pass.plan.blocks.size()) - 1; number >= 0; --number) {
-        if (thread == 0) pass.interrupt.poll();
-        if (pass.abandoned()) return;
         const Block& block = pass.plan.blocks[number];
+        if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());
+        if (pass.abandoned()) return;
         const Index stride = work.stride(number);
         T* delta = work.delta(number) + mine.begin * stride;
         const bool measured = block.dense != kNone && pass.collect >= Collect::norms;

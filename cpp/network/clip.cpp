@@ -33,7 +33,7 @@ class NormOf {
     double operator()(const std::vector<Index>& parameters) const {
         if (type_ == 2) {
             SquareSum sum;
-            for (const Index i : parameters) sum += gradient_squares(pass_, i);
+            for (const Index i : parameters) sum += pass_.work.gradient_squares(i);
             return sum.norm();
         }
         double largest = 0;

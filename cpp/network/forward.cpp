@@ -133,9 +133,9 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         for (size_t dense = 0; dense < pass.plan.dense_blocks.size(); ++dense)
             std::fill_n(work.alive(thread, dense), pass.plan.blocks[pass.plan.dense_blocks[dense]].width, uint8_t{0});
     for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
-        if (thread == 0) pass.interrupt.poll();
-        if (pass.abandoned()) return;
         const Block& block = pass.plan.blocks[number];
+        if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());
+        if (pass.abandoned()) return;
         const Index stride = work.stride(number);
         const Index at = mine.begin * stride;
         const bool in_output = block.chain.empty() || block.slope_from_output;

@@ -93,14 +93,15 @@ double dead_fraction(const Pass<T>& pass, Index dense, Index width, int threads)
 }  // namespace
 
 template <class T>
-SquareSum gradient_squares(const Pass<T>& pass, Index parameter) {
-    SquareSum sum;
-    sum.medium = sum_gradient_statistic(pass, parameter, squares_medium);
-    if constexpr (sizeof(T) == sizeof(double)) {
-        sum.small = sum_gradient_statistic(pass, parameter, squares_small);
-        sum.large = sum_gradient_statistic(pass, parameter, squares_large);
+void sum_gradient_squares(Pass<T>& pass) {
+    for (Index i = 0; i < pass.parameters.count(); ++i) {
+        SquareSum& sum = pass.work.gradient_squares(i);
+        sum.medium = sum_gradient_statistic(pass, i, squares_medium);
+        if constexpr (sizeof(T) == sizeof(double)) {
+            sum.small = sum_gradient_statistic(pass, i, squares_small);
+            sum.large = sum_gradient_statistic(pass, i, squares_large);
+        }
     }
-    return sum;
 }
 
 template <class T>
@@ -123,7 +124,7 @@ template <class T>
 void LayerMeasurements::take_gradients(const Pass<T>& pass, int threads) {
     for (Index dense = 0; dense < static_cast<Index>(plan_.dense_blocks.size()); ++dense) {
         const Block& block = plan_.blocks[plan_.dense_blocks[dense]];
-        of(Field::grad_norm)[dense] = gradient_squares(pass, block.weight).norm();
+        of(Field::grad_norm)[dense] = pass.work.gradient_squares(block.weight).norm();
         of(Field::delta_norm)[dense] = delta_norm(pass, dense);
         if (pass.collect != Collect::full) continue;
         const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
@@ -205,7 +206,7 @@ NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
 }
 
 #define GM_INSTANTIATE(T)                                                 \
-    template SquareSum gradient_squares(const Pass<T>&, Index);           \
+    template void sum_gradient_squares(Pass<T>&);                         \
     template SquareSum update_squares(const Pass<T>&, Index, int);        \
     template void LayerMeasurements::take_gradients(const Pass<T>&, int); \
     template void LayerMeasurements::take_update(const Pass<T>&);         \

@@ -10,8 +10,10 @@
 
 namespace gradiometer {
 
+// The squares of each parameter's gradient, from those of its columns, into the workspace: clipping and recording read
+// them there.
 template <class T>
-SquareSum gradient_squares(const Pass<T>& pass, Index parameter);
+void sum_gradient_squares(Pass<T>& pass);
 
 // Σ (x²) of the weights before an update and of the change it made: 0 and 1.
 template <class T>

@@ -83,7 +83,7 @@ void Network<T>::evaluate(Pass<T>& pass, T* out, Index out_stride) {
     run_parallel(threads, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(pass.rows, thread, team.size());
         for (Index begin = mine.begin; begin < mine.end; begin += kRowsAtOnce) {
-            if (thread == 0) pass.interrupt.poll();
+            if (thread == 0) pass.interrupt.poll(static_cast<double>(kRowsAtOnce) * plan_.work_per_row() / 3);
             if (pass.interrupt.requested()) return;
             evaluate_rows(pass, {begin, std::min(begin + kRowsAtOnce, mine.end)}, scratch.data() + thread * size, out,
                           out_stride);

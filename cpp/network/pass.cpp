@@ -5,9 +5,13 @@
 
 namespace gradiometer {
 
-void Interrupt::poll() {
+void Interrupt::poll(double work) {
     constexpr int64_t kInterval = 20'000'000;  // nanoseconds; asking takes Python's lock, so not more often
+    constexpr double kWorkBetweenLooks = 2e6;  // a millisecond on a slow machine
     if (!asked_ || requested()) return;
+    work_ += work;
+    if (work_ < kWorkBetweenLooks) return;
+    work_ = 0;
     const int64_t now =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
             .count();

@@ -22,16 +22,18 @@ struct RunningStatistics {
 };
 
 // Lets a long piece of work be given up. ask() is called now and then by the thread that called; once it has answered
-// true, requested() is true for all.
+// true, requested() is true for all. poll() is told how much work (multiply-adds) lies behind it: looking at the clock
+// takes as long as a small layer.
 class Interrupt {
   public:
     explicit Interrupt(std::function<bool()> asked) : asked_(std::move(asked)) {}
-    void poll();
+    void poll(double work);
     bool requested() const { return requested_.load(std::memory_order_relaxed); }
 
   private:
     std::function<bool()> asked_;
     std::atomic<bool> requested_{false};
+    double work_ = 0;   // since the last look at the clock
     int64_t next_ = 0;  // nanoseconds of the steady clock
 };
 

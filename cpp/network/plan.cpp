@@ -84,12 +84,14 @@ Plan::Plan(Index in_features, const std::vector<LayerSpec>& layers)
                                   gradiometer::slope_from_output(block.chain[0].activation);
 }
 
+double Block::work_per_row() const {
+    const double product = dense == kNone ? 0 : static_cast<double>(in_width) * static_cast<double>(width);
+    return product + 7.0 * static_cast<double>(width) * static_cast<double>(1 + chain.size());
+}
+
 double Plan::work_per_row() const {
     double work = 0;
-    for (const Block& block : blocks) {
-        if (block.dense != kNone) work += 3.0 * static_cast<double>(block.in_width) * static_cast<double>(block.width);
-        work += 20.0 * static_cast<double>(block.width) * static_cast<double>(1 + block.chain.size());
-    }
+    for (const Block& block : blocks) work += 3 * block.work_per_row();
     return work;
 }
 

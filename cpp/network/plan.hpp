@@ -37,6 +37,9 @@ struct Block {
     std::vector<Elementwise> chain;
     bool slope_from_output = false;  // the chain is one activation whose derivative is had from its output
     bool measures_output = false;    // no activation follows the dense layer: its own output is measured
+
+    // Multiply-adds of one row in one direction; what is elementwise, at a rough estimate.
+    double work_per_row() const;
 };
 
 // A trainable array: a matrix (inner × columns) of which the state dict has the transpose, or a vector (inner = 1).

@@ -101,6 +101,7 @@ void Trainer<T>::judge(Pass<T>& pass, double loss, int threads) {
         clip_.per_parameter.assign(pass.parameters.count(), 1.0);
         return;
     }
+    sum_gradient_squares(pass);
     decide_clip(pass, spec_.clip, clip_);
     bool finite = std::isfinite(clip_.total_norm) && (std::isfinite(loss) || !loss_known_);
     if (pass.collect >= Collect::norms) {
@@ -127,13 +128,18 @@ void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges,
 
 template <class T>
 double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask) {
+    Interrupt interrupt(ask);
+    return step(batch, learning_rate, interrupt);
+}
+
+template <class T>
+double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt) {
     Network<T>& network = *network_;
     const std::lock_guard lock(network.mutex_);
     const Plan& plan = network.plan_;
     const Index rows = batch.count;
     if (rows == 1 && !plan.norms.empty())
         throw std::invalid_argument("batch norm needs more than one row in training: the batch has 1");
-    Interrupt interrupt(ask);
     Pass<T> pass = network.make_pass(interrupt);
     pass.rows = rows;
     pass.collect = collect_for(steps_);
@@ -150,6 +156,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
     loss_known_ = true;
 
     double loss = 0;
+    const double lanes = static_cast<double>(pass.kernels.lanes);
     const auto& tasks = network.parameters_.tasks();
     TaskRanges gradients(static_cast<Index>(tasks.size()), threads), updates(static_cast<Index>(tasks.size()), threads);
     run_parallel(threads, [&](Team& team, int thread) {
@@ -167,7 +174,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
         for (Index i; (i = gradients.next(thread)) >= 0;) {
-            if (thread == 0) interrupt.poll();
+            if (thread == 0) interrupt.poll(static_cast<double>(rows * tasks[i].elements() * tasks[i].vectors) * lanes);
             if (interrupt.requested()) break;
             gradient_task(pass, i);
         }

@@ -75,6 +75,7 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     const std::vector<Index> ends = batch_ends(training.count, batch_size, has_norm);
     std::vector<int64_t> order(shuffle ? training.count : 0);
     Clock clock;
+    Interrupt interrupt(callbacks.interrupted);
     stopped_ = false;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
         // An epoch that was broken off is not taken up again: the next one has an order of its own.
@@ -85,7 +86,7 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
             const Batch<T> batch{training, shuffle ? order.data() + begin : nullptr, begin, ends[i] - begin};
-            const double loss = step(batch, callbacks.learning_rate(steps_), callbacks.interrupted);
+            const double loss = step(batch, callbacks.learning_rate(steps_), interrupt);
             begin = ends[i];
             const bool last = i + 1 == ends.size();
             if (callbacks.progress && (last || clock.due()))

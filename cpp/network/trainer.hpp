@@ -75,6 +75,7 @@ class Trainer {
     bool stopped() const { return stopped_; }
 
   private:
+    double step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt);
     Collect collect_for(int64_t step) const;
     void fill_targets(const Batch<T>& batch);
     void gather_inputs(const Batch<T>& batch, RowRange mine);

@@ -20,7 +20,7 @@ Index chunk_count(Index inner) {
 }  // namespace
 
 template <class T>
-Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
+Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.parameters.size()) {
     input_stride_ = row_stride<T>(plan.in_features);
     scratch_stride_ = row_stride<T>(plan.max_width);
     row_size_ = input_stride_;

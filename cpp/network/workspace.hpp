@@ -69,6 +69,9 @@ class Workspace {
     double* gradient_statistics(Index parameter, Index chunk);
     double* update_statistics(Index parameter, Index chunk);  // weight squares, then update squares: 3 + 3
 
+    // Sums of squares of whole parameters' gradients.
+    SquareSum& gradient_squares(Index parameter) { return gradient_squares_[parameter]; }
+
     Index chunks() const { return chunks_; }
 
   private:
@@ -84,6 +87,7 @@ class Workspace {
     std::vector<Index> statistics_offsets_;  // in columns of doubles, of each parameter
     AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_;
     AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_;
+    std::vector<SquareSum> gradient_squares_;  // of each parameter
     AlignedArray<int64_t> labels_;
     AlignedArray<ActivationMoments> moments_;
     AlignedArray<uint8_t> alive_;
