@@ -181,10 +181,10 @@ struct KernelTable {
     // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only,
     // or all), out[statistic * out_stride + column].
     void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
-    // Moments of each chunk of rows of h; alive[column] |= derivative != 0 in any row (accumulates). derivative
-    // null: 1.
+    // Moments of each chunk of rows of h. alive (padded, accumulates): nonzero in each column where the derivative was
+    // nonzero in any row. derivative null: 1.
     void (*activation_moments)(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
-                               Index derivative_stride, double threshold, ActivationMoments* out, uint8_t* alive);
+                               Index derivative_stride, double threshold, ActivationMoments* out, T* alive);
     // The first entry of a flat array that is NaN or infinite, or -1.
     Index (*first_nonfinite)(Index count, const T* a);
 

@@ -32,6 +32,13 @@ GM_INLINE T fold(const Lanes16<T>& lanes) {
     return fold_lanes<kLanes<T> / 2>(halves.part[0], [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
+template <class T>
+GM_INLINE Lanes16<T> load16(const T* from) {
+    Lanes16<T> out;
+    GM_UNROLL for (Index v = 0; v < Lanes16<T>::kVectors; ++v) out.part[v] = load(from + v * kLanes<T>);
+    return out;
+}
+
 // Sixteen elements of a padded row, from `column` on; those at or beyond `columns` are zero. (Where T is double, the
 // second half may lie beyond the padding and is not read.)
 template <class T>

@@ -39,25 +39,34 @@ constexpr double kSmallestNormal = sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022;
 template <class T>
 constexpr double kLargestFinite = sizeof(T) == 4 ? 0x1.fffffep+127 : 0x1.fffffffffffffp+1023;
 
-// Everything but the squares, of one vector of doubles that came from elements of type T.
+// All statistics of one vector of columns. Counts are kept as integers of the width of T, one a column.
 template <class T>
-struct Counts {
-    Vec<double> absolute, largest, zeros, subnormals, nonfinite;
+struct ColumnCounts {
+    static constexpr Index kParts = Wide<T>::kParts;
+    Squares<T> squares[kParts];
+    Vec<double> absolute[kParts];
+    Vec<T> largest;
+    Ints<T> zeros, tiny, finite;
 
-    GM_INLINE_MEMBER void clear() { absolute = largest = zeros = subnormals = nonfinite = zero<double>(); }
+    GM_INLINE_MEMBER void clear() {
+        for (auto& part : squares) part.clear();
+        for (auto& part : absolute) part = zero<double>();
+        largest = zero<T>();
+        zeros = tiny = finite = broadcast_int<T>(0);
+    }
 
-    GM_INLINE_MEMBER void add(Vec<double> x) {
-        const Vec<double> one = broadcast(1.0);
-        const Vec<double> magnitude = abs(x);
-        const Mask<double> is_zero = magnitude == zero<double>();
-        const Mask<double> is_tiny = magnitude < broadcast(kSmallestNormal<T>);
-        const Mask<double> is_finite = magnitude <= broadcast(kLargestFinite<T>);
-        absolute = absolute + magnitude;
+    GM_INLINE_MEMBER void add(Vec<T> x) {
+        const Wide<T> wide = widen(x);
+        GM_UNROLL for (Index part = 0; part < kParts; ++part) {
+            squares[part].add(wide.part[part]);
+            absolute[part] = absolute[part] + abs(wide.part[part]);
+        }
+        const Vec<T> magnitude = abs(x);
         // Once a NaN has come in, it stays.
         largest = select((magnitude > largest) | (magnitude != magnitude), magnitude, largest);
-        zeros = zeros + keep(is_zero, one);
-        subnormals = subnormals + keep(is_tiny & ~is_zero, one);
-        nonfinite = nonfinite + keep(~is_finite, one);
+        zeros = count(zeros, magnitude == zero<T>());
+        tiny = count(tiny, magnitude < broadcast(static_cast<T>(kSmallestNormal<T>)));
+        finite = count(finite, magnitude <= broadcast(static_cast<T>(kLargestFinite<T>)));
     }
 };
 
@@ -78,21 +87,26 @@ static void column_squares(Index rows, Index width, const T* a, double* out, Ind
             store(out + which * out_stride + part * kLanes<double>, sums[part].sum(which));
 }
 
-template <class T>
+template <int Vectors, class T>
 static void column_counts(Index rows, Index width, const T* a, double* out, Index out_stride) {
-    Counts<T> counts[Wide<T>::kParts];
-    for (auto& count : counts) count.clear();
-    for (Index r = 0; r < rows; ++r) {
-        const Wide<T> x = widen(load(a + r * width));
-        for (Index part = 0; part < Wide<T>::kParts; ++part) counts[part].add(x.part[part]);
-    }
-    for (Index part = 0; part < Wide<T>::kParts; ++part) {
-        double* column = out + part * kLanes<double>;
-        store(column + absolute_sum * out_stride, counts[part].absolute);
-        store(column + absolute_max * out_stride, counts[part].largest);
-        store(column + zeros * out_stride, counts[part].zeros);
-        store(column + subnormals * out_stride, counts[part].subnormals);
-        store(column + nonfinite * out_stride, counts[part].nonfinite);
+    ColumnCounts<T> counts[Vectors];
+    GM_UNROLL for (auto& each : counts) each.clear();
+    for (Index r = 0; r < rows; ++r, a += width)
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) counts[v].add(load(a + v * kLanes<T>));
+    for (const ColumnCounts<T>& each : counts) {
+        for (Index part = 0; part < Wide<T>::kParts; ++part) {
+            double* column = out + part * kLanes<double>;
+            for (int which = 0; which < kSquareStatistics; ++which)
+                store(column + which * out_stride, each.squares[part].sum(which));
+            store(column + absolute_sum * out_stride, each.absolute[part]);
+        }
+        for (Index j = 0; j < kLanes<T>; ++j) {
+            out[absolute_max * out_stride + j] = static_cast<double>(each.largest.v[j]);
+            out[zeros * out_stride + j] = static_cast<double>(each.zeros.v[j]);
+            out[subnormals * out_stride + j] = static_cast<double>(each.tiny.v[j] - each.zeros.v[j]);
+            out[nonfinite * out_stride + j] = static_cast<double>(rows - each.finite.v[j]);
+        }
+        out += kLanes<T>;
     }
 }
 
@@ -100,52 +114,87 @@ template <class T>
 void column_statistics(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride) {
     const Index width = vectors * kLanes<T>;
     Index v = 0;
-    for (; v + 2 <= vectors; v += 2) column_squares<2>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
-    if (v < vectors) column_squares<1>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
-    if (count == kSquareStatistics) return;
-    for (v = 0; v < vectors; ++v) column_counts(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
+    const bool everything = count == kColumnStatistics;
+    for (; v + 2 <= vectors; v += 2)
+        (everything ? column_counts<2, T> : column_squares<2, T>)(rows, width, a + v * kLanes<T>, out + v * kLanes<T>,
+                                                                  out_stride);
+    if (v < vectors)
+        (everything ? column_counts<1, T> : column_squares<1, T>)(rows, width, a + v * kLanes<T>, out + v * kLanes<T>,
+                                                                  out_stride);
+}
+
+// Sums of deviations from a center, and of their squares.
+struct Deviations {
+    Lanes16<double> sum = zero16<double>();
+    Lanes16<double> squares = zero16<double>();
+
+    GM_INLINE_MEMBER void add(const Lanes16<double>& x, Vec<double> center, Index columns_left) {
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
+            Vec<double> deviation = x.part[v] - center;
+            if (columns_left < kVirtualLanes)
+                deviation = keep(first_lanes<double>(columns_left - v * kLanes<double>), deviation);
+            sum.part[v] = sum.part[v] + deviation;
+            squares.part[v] = fma(deviation, deviation, squares.part[v]);
+        }
+    }
+};
+
+// Mean and squared deviations in one pass around a value of the data: that is within √n standard deviations of the
+// mean, so that the square of the shift, which is taken off at the end, costs n units of the last place of a double at
+// most.
+template <class T>
+GM_INLINE void centered_moments(Index rows, Index columns, const T* h, Index stride, ActivationMoments& out) {
+    const double first = static_cast<double>(h[0]);
+    const double center = first - first == 0 ? first : 0;
+    const Vec<double> centers = broadcast(center);
+    Deviations even, odd;  // two chains of additions side by side
+    for (Index r = 0; r < rows; ++r, h += stride) {
+        Index j = 0;
+        for (; j + 2 * kVirtualLanes <= columns; j += 2 * kVirtualLanes) {
+            even.add(to_double(load16(h + j)), centers, kVirtualLanes);
+            odd.add(to_double(load16(h + j + kVirtualLanes)), centers, kVirtualLanes);
+        }
+        for (; j < columns; j += kVirtualLanes) even.add(to_double(load16(h, j, columns)), centers, columns - j);
+    }
+    const double total = fold(even.sum) + fold(odd.sum);
+    const double shift = total / static_cast<double>(rows * columns);
+    const double deviations = fold(even.squares) + fold(odd.squares) - shift * total;
+    out.mean = center + shift;
+    out.squared_deviations = deviations < 0 ? 0 : deviations;
+}
+
+// How many |slopes| are below the limit; alive[column] becomes nonzero where a slope is.
+template <class T>
+GM_INLINE double flat_slopes(Index rows, Index columns, const T* slope, Index stride, T limit, T* alive) {
+    Ints<T> below = broadcast_int<T>(0);
+    for (Index j = 0; j < columns; j += kLanes<T>) {
+        Ints<T> bits = bits_of(load(alive + j));
+        const Mask<T> inside = first_lanes<T>(columns - j);
+        for (Index r = 0; r < rows; ++r) {
+            const Vec<T> magnitude = abs(load(slope + r * stride + j));
+            below = count(below, (magnitude < broadcast(limit)) & inside);
+            bits = bits | bits_of(magnitude);
+        }
+        store(alive + j, from_bits<T>(bits));
+    }
+    Index total = 0;
+    for (Index lane = 0; lane < kLanes<T>; ++lane) total += below.v[lane];
+    return static_cast<double>(total);
 }
 
 template <class T>
 void activation_moments(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
-                        Index derivative_stride, double threshold, ActivationMoments* out, uint8_t* alive) {
+                        Index derivative_stride, double threshold, ActivationMoments* out, T* alive) {
     for (Index begin = 0; begin < rows; begin += kRowChunk, ++out) {
-        const Index end = begin + kRowChunk < rows ? begin + kRowChunk : rows;
-        Lanes16<double> sum = zero16<double>();
-        for (Index r = begin; r < end; ++r) {
-            for (Index j = 0; j < columns; j += kVirtualLanes) {
-                const Lanes16<double> x = to_double(load16(h + r * h_stride, j, columns));
-                for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sum.part[v] = sum.part[v] + x.part[v];
-            }
-        }
-        const double mean = fold(sum) / static_cast<double>((end - begin) * columns);
-        const Vec<double> center = broadcast(mean);
-        Lanes16<double> squares = zero16<double>();
-        for (Index r = begin; r < end; ++r) {
-            for (Index j = 0; j < columns; j += kVirtualLanes) {
-                const Lanes16<double> x = to_double(load16(h + r * h_stride, j, columns));
-                for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
-                    const Vec<double> deviation =
-                        keep(first_lanes<double>(columns - j - v * kLanes<double>), x.part[v] - center);
-                    squares.part[v] = fma(deviation, deviation, squares.part[v]);
-                }
-            }
-        }
-        Index saturated = 0;
-        if (derivative) {
-            const T limit = static_cast<T>(threshold);
-            for (Index r = begin; r < end; ++r) {
-                const T* slope = derivative + r * derivative_stride;
-                for (Index j = 0; j < columns; ++j) {
-                    saturated += (slope[j] < 0 ? -slope[j] : slope[j]) < limit;
-                    alive[j] |= slope[j] != 0;
-                }
-            }
-        } else {
-            for (Index j = 0; j < columns; ++j) alive[j] = 1;
-        }
-        *out = {mean, fold(squares), static_cast<double>(saturated)};
+        const Index count = begin + kRowChunk < rows ? kRowChunk : rows - begin;
+        centered_moments(count, columns, h + begin * h_stride, h_stride, *out);
+        out->saturated = 0;
+        if (derivative)
+            out->saturated = flat_slopes(count, columns, derivative + begin * derivative_stride, derivative_stride,
+                                         static_cast<T>(threshold), alive);
     }
+    if (!derivative)
+        for (Index j = 0; j < columns; ++j) alive[j] = T(1);
 }
 
 template <class T>

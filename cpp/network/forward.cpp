@@ -131,7 +131,7 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
     Rows<T> in{pass.input + mine.begin * pass.input_stride, pass.input_stride};
     if (pass.collect == Collect::full && mine.begin == rows_of_thread(pass.rows, thread, team.size()).begin)
         for (size_t dense = 0; dense < pass.plan.dense_blocks.size(); ++dense)
-            std::fill_n(work.alive(thread, dense), pass.plan.blocks[pass.plan.dense_blocks[dense]].width, uint8_t{0});
+            std::fill_n(work.alive(thread, dense), pass.plan.blocks[pass.plan.dense_blocks[dense]].width, T(0));
     for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
         const Block& block = pass.plan.blocks[number];
         if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());

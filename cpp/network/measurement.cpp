@@ -84,36 +84,36 @@ double dead_fraction(const Pass<T>& pass, Index dense, Index width, int threads)
     Index dead = 0;
     for (Index j = 0; j < width; ++j) {
         bool alive = false;
-        for (int thread = 0; thread < threads; ++thread) alive = alive || pass.work.alive(thread, dense)[j];
+        for (int thread = 0; thread < threads; ++thread) alive = alive || pass.work.alive(thread, dense)[j] != 0;
         dead += !alive;
     }
     return static_cast<double>(dead) / static_cast<double>(width);
 }
 
-}  // namespace
+// The three sums of squares, of which a float fills only one: sum(statistic) gives each.
+template <class T, class Sum>
+SquareSum square_sum(Sum sum) {
+    if constexpr (sizeof(T) == sizeof(float)) return {0, sum(squares_medium), 0};
+    return {sum(squares_small), sum(squares_medium), sum(squares_large)};
+}
 
 template <class T>
-void sum_gradient_squares(Pass<T>& pass) {
-    for (Index i = 0; i < pass.parameters.count(); ++i) {
-        SquareSum& sum = pass.work.gradient_squares(i);
-        sum.medium = sum_gradient_statistic(pass, i, squares_medium);
-        if constexpr (sizeof(T) == sizeof(double)) {
-            sum.small = sum_gradient_statistic(pass, i, squares_small);
-            sum.large = sum_gradient_statistic(pass, i, squares_large);
-        }
-    }
+void sum_gradient_squares(Pass<T>& pass, Index parameter) {
+    pass.work.gradient_squares(parameter) =
+        square_sum<T>([&](int statistic) { return sum_gradient_statistic(pass, parameter, statistic); });
 }
+
+}  // namespace
 
 template <class T>
 SquareSum update_squares(const Pass<T>& pass, Index parameter, int which) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
-    const auto sum = [&](int statistic) {
+    return square_sum<T>([&](int statistic) {
         return sum_columns(p, [&](Index chunk) {
             return pass.work.update_statistics(parameter, chunk) +
                    (which * kSquareStatistics + statistic) * padded<T>(p.columns);
         });
-    };
-    return {sum(squares_small), sum(squares_medium), sum(squares_large)};
+    });
 }
 
 LayerMeasurements::LayerMeasurements(const Plan& plan) : plan_(plan) {
@@ -121,25 +121,27 @@ LayerMeasurements::LayerMeasurements(const Plan& plan) : plan_(plan) {
 }
 
 template <class T>
-void LayerMeasurements::take_gradients(const Pass<T>& pass, int threads) {
-    for (Index dense = 0; dense < static_cast<Index>(plan_.dense_blocks.size()); ++dense) {
-        const Block& block = plan_.blocks[plan_.dense_blocks[dense]];
-        of(Field::grad_norm)[dense] = pass.work.gradient_squares(block.weight).norm();
-        of(Field::delta_norm)[dense] = delta_norm(pass, dense);
-        if (pass.collect != Collect::full) continue;
-        const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
-        const auto total = [&](int which) { return sum_gradient_statistic(pass, block.weight, which); };
-        of(Field::grad_max_abs)[dense] = largest_gradient(pass, block.weight);
-        of(Field::grad_mean_abs)[dense] = total(absolute_sum) / entries;
-        of(Field::grad_zero_fraction)[dense] = total(zeros) / entries;
-        of(Field::grad_subnormal_fraction)[dense] = total(subnormals) / entries;
-        of(Field::grad_nonfinite)[dense] = total(nonfinite);
-        const Moments moments = merge_moments(pass.work.moments(dense), pass.rows, block.width);
-        of(Field::activation_mean)[dense] = moments.mean;
-        of(Field::activation_std)[dense] = moments.deviation;
-        of(Field::saturation)[dense] = moments.saturation;
-        of(Field::dead_fraction)[dense] = dead_fraction(pass, dense, block.width, threads);
-    }
+void LayerMeasurements::take_gradients(Pass<T>& pass, Index number, int threads) {
+    const Block& block = plan_.blocks[number];
+    for (const Index parameter : {block.weight, block.bias, block.gamma, block.beta})
+        if (parameter != kNone) sum_gradient_squares(pass, parameter);
+    if (pass.collect < Collect::norms || block.dense == kNone) return;
+    const Index dense = block.dense;
+    of(Field::grad_norm)[dense] = pass.work.gradient_squares(block.weight).norm();
+    of(Field::delta_norm)[dense] = delta_norm(pass, dense);
+    if (pass.collect != Collect::full) return;
+    const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
+    const auto total = [&](int which) { return sum_gradient_statistic(pass, block.weight, which); };
+    of(Field::grad_max_abs)[dense] = largest_gradient(pass, block.weight);
+    of(Field::grad_mean_abs)[dense] = total(absolute_sum) / entries;
+    of(Field::grad_zero_fraction)[dense] = total(zeros) / entries;
+    of(Field::grad_subnormal_fraction)[dense] = total(subnormals) / entries;
+    of(Field::grad_nonfinite)[dense] = total(nonfinite);
+    const Moments moments = merge_moments(pass.work.moments(dense), pass.rows, block.width);
+    of(Field::activation_mean)[dense] = moments.mean;
+    of(Field::activation_std)[dense] = moments.deviation;
+    of(Field::saturation)[dense] = moments.saturation;
+    of(Field::dead_fraction)[dense] = dead_fraction(pass, dense, block.width, threads);
 }
 
 template <class T>
@@ -205,11 +207,10 @@ NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
     return {"", "loss"};
 }
 
-#define GM_INSTANTIATE(T)                                                 \
-    template void sum_gradient_squares(Pass<T>&);                         \
-    template SquareSum update_squares(const Pass<T>&, Index, int);        \
-    template void LayerMeasurements::take_gradients(const Pass<T>&, int); \
-    template void LayerMeasurements::take_update(const Pass<T>&);         \
+#define GM_INSTANTIATE(T)                                                  \
+    template SquareSum update_squares(const Pass<T>&, Index, int);         \
+    template void LayerMeasurements::take_gradients(Pass<T>&, Index, int); \
+    template void LayerMeasurements::take_update(const Pass<T>&);          \
     template NonfiniteSource find_nonfinite(Pass<T>&, double);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

@@ -10,11 +10,6 @@
 
 namespace gradiometer {
 
-// The squares of each parameter's gradient, from those of its columns, into the workspace: clipping and recording read
-// them there.
-template <class T>
-void sum_gradient_squares(Pass<T>& pass);
-
 // Σ (x²) of the weights before an update and of the change it made: 0 and 1.
 template <class T>
 SquareSum update_squares(const Pass<T>& pass, Index parameter, int which);
@@ -24,10 +19,12 @@ class LayerMeasurements {
   public:
     explicit LayerMeasurements(const Plan& plan);
 
-    // Everything that is known after the backward pass (with Collect::norms or ::full) …
+    // What is known of a block after the backward pass: the squares of its parameters' gradients, which clipping needs
+    // too, go to the workspace; with Collect::norms or ::full, the fields of its dense layer are filled. Blocks are
+    // independent: each may be taken by another thread.
     template <class T>
-    void take_gradients(const Pass<T>& pass, int threads);
-    // … and after the update (with Collect::full).
+    void take_gradients(Pass<T>& pass, Index block, int threads);
+    // What is known after the update (with Collect::full).
     template <class T>
     void take_update(const Pass<T>& pass);
 

@@ -93,7 +93,7 @@ Index Trainer<T>::row_block() const {
 }
 
 template <class T>
-void Trainer<T>::judge(Pass<T>& pass, double loss, int threads) {
+void Trainer<T>::judge(Pass<T>& pass, double loss) {
     source_.reset();
     refused_ = refused_by_clip_ = false;
     if (pass.collect == Collect::nothing) {
@@ -101,13 +101,9 @@ void Trainer<T>::judge(Pass<T>& pass, double loss, int threads) {
         clip_.per_parameter.assign(pass.parameters.count(), 1.0);
         return;
     }
-    sum_gradient_squares(pass);
     decide_clip(pass, spec_.clip, clip_);
     bool finite = std::isfinite(clip_.total_norm) && (std::isfinite(loss) || !loss_known_);
-    if (pass.collect >= Collect::norms) {
-        measurements_.take_gradients(pass, threads);
-        finite = finite && measurements_.all_finite(pass.collect);
-    }
+    if (pass.collect >= Collect::norms) finite = finite && measurements_.all_finite(pass.collect);
     if (finite) return;
     source_ = find_nonfinite(pass, loss_known_ ? loss : 0);
     refused_by_clip_ = spec_.clip.error_if_nonfinite && !std::isfinite(clip_.total_norm);
@@ -158,7 +154,9 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     double loss = 0;
     const double lanes = static_cast<double>(pass.kernels.lanes);
     const auto& tasks = network.parameters_.tasks();
-    TaskRanges gradients(static_cast<Index>(tasks.size()), threads), updates(static_cast<Index>(tasks.size()), threads);
+    const Index task_count = static_cast<Index>(tasks.size());
+    TaskRanges gradients(task_count, threads), measured(static_cast<Index>(plan.blocks.size()), threads),
+        updates(task_count, threads);
     run_parallel(threads, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
@@ -178,13 +176,15 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
             if (interrupt.requested()) break;
             gradient_task(pass, i);
         }
+        team.meet([&] { pass.stopped = interrupt.requested(); });
+        if (pass.stopped) return;
+        if (pass.collect != Collect::nothing)
+            for (Index i; (i = measured.next(thread)) >= 0;) measurements_.take_gradients(pass, i, team.size());
         team.meet([&] {
-            pass.stopped = interrupt.requested();
-            if (pass.stopped) return;
             loss = total_loss(rows);
-            judge(pass, loss, team.size());
+            judge(pass, loss);
         });
-        if (pass.stopped || refused_) return;
+        if (refused_) return;
         update(pass, learning_rate, updates, thread);
     });
     if (pass.stopped) throw Interrupted();
@@ -204,7 +204,9 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     // The bare pass measured everything; what is not to be recorded now is left out.
     pass.collect = std::max(collect_for(steps_), Collect::squares);
     loss_known_ = !std::isnan(loss);
-    judge(pass, loss, network.last_threads_);
+    for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i)
+        measurements_.take_gradients(pass, i, network.last_threads_);
+    judge(pass, loss);
     const int threads = network.threads_for(pass.rows, 1);
     TaskRanges ranges(static_cast<Index>(pass.parameters.tasks().size()), threads);
     if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });

@@ -44,7 +44,7 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.
     }
     for (const Index block : plan.dense_blocks) {
         alive_offsets_.push_back(alive_size_);
-        alive_size_ += padded<uint8_t>(plan.blocks[block].width);
+        alive_size_ += padded<T>(plan.blocks[block].width);
     }
     for (const ParameterSpec& p : plan.parameters) {
         statistics_offsets_.push_back(statistics_size_);
@@ -72,7 +72,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
     }
     if (more_rows || more_threads) {
         norm_merged_ = AlignedArray<T>(threads_ * 3 * norm_size_);
-        alive_ = AlignedArray<uint8_t>(threads_ * alive_size_);
+        alive_ = AlignedArray<T>(threads_ * alive_size_);
     }
     const int wanted = collect == Collect::nothing ? 0
                        : collect == Collect::full  ? kColumnStatistics

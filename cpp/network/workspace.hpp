@@ -61,7 +61,7 @@ class Workspace {
     // Squares of the deltas of a dense layer: three doubles a chunk of rows.
     double* delta_squares(Index dense) { return delta_squares_.data() + dense * chunks_ * 3; }
     ActivationMoments* moments(Index dense) { return moments_.data() + dense * chunks_; }
-    uint8_t* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
+    T* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
 
     // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns
     // doubles.
@@ -85,12 +85,11 @@ class Workspace {
     Index input_gradient_offset_ = 0, targets_offset_ = 0, statistics_size_ = 0, deltas_end_ = 0;
     std::vector<Index> strides_, output_offsets_, delta_offsets_, normalized_offsets_, norm_offsets_, alive_offsets_;
     std::vector<Index> statistics_offsets_;  // in columns of doubles, of each parameter
-    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_;
+    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_, alive_;
     AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_;
     std::vector<SquareSum> gradient_squares_;  // of each parameter
     AlignedArray<int64_t> labels_;
     AlignedArray<ActivationMoments> moments_;
-    AlignedArray<uint8_t> alive_;
 };
 
 }  // namespace gradiometer

@@ -291,6 +291,12 @@ GM_INLINE Mask<T> first_lanes(ptrdiff_t count) {
     return lane_numbers<T>() < broadcast_int<T>(static_cast<typename Native<T>::Integer>(count));
 }
 
+// One more in every lane where the mask is true.
+template <class T>
+GM_INLINE Ints<T> count(Ints<T> so_far, Mask<T> mask) {
+    return {so_far.v - mask.v};
+}
+
 // ---- bits ---------------------------------------------------------------------------------------------------------
 
 template <class T>

@@ -77,7 +77,8 @@ void try_moments(const KernelTable<T>& table, Report& report) {
         Numbers numbers(static_cast<uint64_t>(columns));
         const std::vector<T> h = numbers.padded_rows<T>(rows, columns), slope = numbers.padded_rows<T>(rows, columns);
         std::vector<ActivationMoments> out(chunks);
-        std::vector<uint8_t> alive(columns), wanted_alive(columns);
+        std::vector<T> alive(stride);
+        std::vector<uint8_t> wanted_alive(columns);
         table.activation_moments(rows, columns, h.data(), stride, slope.data(), stride, 0.25, out.data(), alive.data());
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
@@ -98,7 +99,7 @@ void try_moments(const KernelTable<T>& table, Report& report) {
             report.hash(out[chunk].mean);
             report.hash(out[chunk].squared_deviations);
         }
-        report.expect(alive == wanted_alive, "moments: alive");
+        for (Index j = 0; j < columns; ++j) report.expect((alive[j] != 0) == wanted_alive[j], "moments: alive");
     }
     for (const Index count : {1, 2, 15, 16, 17, 255, 256, 257, 700}) {
         std::vector<T> a(count, std::numeric_limits<T>::max());
