@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "network/layer_norm.hpp"
+
 namespace gradiometer {
 
 void Interrupt::poll() {
@@ -54,6 +56,8 @@ void gradient_task(Pass<T>& pass, const ParameterTask& task) {
                                    task.vectors, out);
     } else if (task.parameter == block.bias) {
         pass.kernels.column_sums(pass.rows, task.vectors, delta, stride, out);
+    } else if (block.layer_norm != kNone) {
+        layer_norm_gradient(pass, task, out);
     }
     if (pass.collect == Collect::nothing) return;
     const bool everything = pass.collect == Collect::full && p.is_weight;

@@ -160,8 +160,8 @@ void try_updates(const KernelTable<T>& table, Report& report) {
             spec.correction2 = 1 - 0.95 * 0.95;
             const std::vector<T> w0 = w, m0 = first, v0 = second;
             std::vector<double> weight_squares(3 * width), update_squares(3 * width);
-            table.update(spec, rows, vectors, w.data(), g.data(), first.data(), second.data(), weight_squares.data(),
-                         update_squares.data(), width);
+            table.update(spec, rows, vectors, w.data(), g.data(), nullptr, first.data(), second.data(),
+                         weight_squares.data(), update_squares.data(), width);
             std::vector<double> wanted_weight(width), wanted_update(width);
             for (Index i = 0; i < rows * width; ++i) {
                 const double old = static_cast<double>(w0[i]), m = static_cast<double>(m0[i]),
@@ -194,7 +194,7 @@ void try_updates(const KernelTable<T>& table, Report& report) {
                              "squares of the update");
             }
             std::vector<T> again = w0, m = m0, v = v0;
-            table.update(spec, rows, vectors, again.data(), g.data(), m.data(), v.data(), nullptr, nullptr, 0);
+            table.update(spec, rows, vectors, again.data(), g.data(), nullptr, m.data(), v.data(), nullptr, nullptr, 0);
             report.expect(again == w, "the update depends on whether it is measured");
 
             // The same entries on every instruction set, for the hash: one cache line a row.
@@ -204,7 +204,8 @@ void try_updates(const KernelTable<T>& table, Report& report) {
             g = same.array<T>(rows * line);
             m.assign(w.size(), T(0.5));
             v.assign(w.size(), T(0.25));
-            table.update(spec, rows, line / table.lanes, w.data(), g.data(), m.data(), v.data(), nullptr, nullptr, 0);
+            table.update(spec, rows, line / table.lanes, w.data(), g.data(), nullptr, m.data(), v.data(), nullptr,
+                         nullptr, 0);
             for (const T x : w) report.hash(x);
         }
     }
