@@ -14,10 +14,10 @@ double largest_slope(const ActivationSpec& activation) {
         case ActivationKind::leaky_relu: return std::max(1.0, std::abs(activation.first));
         case ActivationKind::elu: return std::max(1.0, std::abs(activation.first * activation.second));
         case ActivationKind::selu: return activation.first * activation.second;
-        case ActivationKind::gelu: return 1.128904145;  // at z = √2
-        case ActivationKind::gelu_tanh: return 1.129044;
-        case ActivationKind::silu: return 1.0998393194;
-        case ActivationKind::mish: return 1.0884922;
+        case ActivationKind::gelu: return 1.128904145185155;  // at z = √2
+        case ActivationKind::gelu_tanh: return 1.128993068658772;
+        case ActivationKind::silu: return 1.099839320128867;
+        case ActivationKind::mish: return 1.088498161251728;
         case ActivationKind::sigmoid: return 0.25;
         case ActivationKind::hardswish: return 1.5;
         default: return 1.0;

@@ -108,9 +108,9 @@ class PlanBuilder {
         add(layer.body, name + ".", place + ".layers");
         --depth_;
         if (plan_.out_features != width)
-            throw std::invalid_argument("the layers of the Residual " + place + " must keep the width, but they take " +
-                                        std::to_string(width) + " columns and give " +
-                                        std::to_string(plan_.out_features));
+            throw std::invalid_argument(place + " is a Residual whose layers take " + std::to_string(width) +
+                                        " columns and give " + std::to_string(plan_.out_features) +
+                                        "; they must keep the width");
         measure_output();
         open_block().join = Join{from, layer.scale, depth_};
         plan_.joins_[from + 1].push_back(last_block());

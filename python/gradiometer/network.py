@@ -243,8 +243,9 @@ class Network:
         rows = [("", "layer", "output", "parameters"), *_table_rows(self._layers, self._in_features, sizes)]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         nested = any(layer._body() for layer in self._layers)
+        sides = ("<" if nested else ">", "<", ">", ">")
         lines = [
-            f"{row[0]:{'<' if nested else '>'}{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+            "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
             for row in rows
         ]
         head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"

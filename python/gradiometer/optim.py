@@ -241,7 +241,7 @@ class ClipValue(Clip):
 
 @dataclass(frozen=True)
 class ClipAdaptive(Clip):
-    """Hold each unit's gradient to a share of the unit's own norm: adaptive gradient clipping (Brock et al. 2021, eq. 3).
+    """Hold each unit's gradient to a share of the unit's own norm: adaptive clipping (Brock et al. 2021, eq. 3).
 
     ``g ← g · min(1, clip_factor · max(‖w‖, eps) / ‖g‖)``, with L2 norms of one unit at a time: a row of a `Dense`
     weight, (in_features,). A bias, a gamma or a beta has one entry a unit, whose norm would say little, and is clipped
