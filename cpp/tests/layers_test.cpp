@@ -197,6 +197,27 @@ void try_updates(const KernelTable<T>& table, Report& report) {
             table.update(spec, rows, vectors, again.data(), g.data(), nullptr, m.data(), v.data(), nullptr, nullptr, 0);
             report.expect(again == w, "the update depends on whether it is measured");
 
+            // Factors for each column: gradients that are scaled beforehand, and one coefficient that would be
+            // subnormal as a float if it came in one piece.
+            std::vector<T> scales = numbers.array<T>(2 * width), scaled = g, by_columns = w0, beforehand = w0;
+            for (Index j = 0; j < width; ++j) scales[width + j] = T(1);
+            scales[0] = static_cast<T>(kCoefficientPower);
+            scales[width] = static_cast<T>(0x1p-70);
+            g[0] = scaled[0] = static_cast<T>(0x1.8p120);
+            for (Index i = 0; i < rows * width; ++i) scaled[i] *= scales[i % width];
+            for (Index i = 0; i < rows * width; ++i) scaled[i] *= scales[width + i % width];
+            spec.gradient_scale = 1;
+            m = m0, v = v0;
+            std::vector<T> m_again = m0, v_again = v0;
+            table.update(spec, rows, vectors, by_columns.data(), g.data(), scales.data(), m.data(), v.data(), nullptr,
+                         nullptr, width);
+            table.update(spec, rows, vectors, beforehand.data(), scaled.data(), nullptr, m_again.data(), v_again.data(),
+                         nullptr, nullptr, 0);
+            report.expect(by_columns == beforehand && m == m_again && v == v_again, "factors of columns");
+            table.update(spec, rows, vectors, (by_columns = w0).data(), g.data(), scales.data(), (m = m0).data(),
+                         (v = v0).data(), weight_squares.data(), update_squares.data(), width);
+            report.expect(by_columns == beforehand, "factors of columns depend on whether the update is measured");
+
             // The same entries on every instruction set, for the hash: one cache line a row.
             const Index line = kAlignment / static_cast<Index>(sizeof(T));
             Numbers same(static_cast<uint64_t>(rows));
