@@ -21,7 +21,7 @@ struct Row {
 template <class T>
 void layer_norm_of_width(const KernelTable<T>& table, Index columns, bool affine, Report& report) {
     constexpr double kEps = 1e-5;
-    const Index rows = 1 + columns % 3, stride = padded<T>(columns);
+    const Index rows = 1 + columns % 6, stride = padded<T>(columns);
     Numbers numbers(static_cast<uint64_t>(columns) * 2 + affine);
     const std::vector<T> z = numbers.padded_rows<T>(rows, columns), above = numbers.padded_rows<T>(rows, columns);
     const std::vector<T> gammas = numbers.padded_rows<T>(1, columns), betas = numbers.padded_rows<T>(1, columns);

@@ -56,7 +56,7 @@ class _Net:
         self.axis = 1 if workload.layer_norm else 0  # of the averages of a norm
         if gammas:
             self.normalized = [np.empty_like(output) for output in self.outputs[:-1]]
-            self.inverse: list[Array] = [gamma for gamma in gammas]
+            self.inverse: list[Array] = list(gammas)
         # What goes into the next layer: a sum where there are residual connections.
         self.streams = [np.empty_like(out) if self.adds(i) else out for i, out in enumerate(self.outputs)]
         if workload.optimizer == "adam":
