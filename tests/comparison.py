@@ -3,13 +3,16 @@
 Two correct programs differ by rounding, and a network may amplify rounding without limit (a batch norm
 over two rows, or over a feature that hardly varies). So the reference runs three times: once exactly as
 described (the truth), and twice as a *twin*: in the dtype of the engine, from weights and inputs that are
-moved by one unit in the last place. The largest difference between a twin and the truth is what rounding
-alone can do to that tensor in this very network; depth, widths and batch norm are all in it. The engine
-adds its sums in another order than NumPy, so it may be off by a multiple of that, plus a base for tensors
-in which the twins were lucky. In float32 the noise is some 1e-7 to 1e-6 of a tensor; mistakes are far larger.
+moved by one unit in the last place (and so is p in the loss's p − target, which cancels). The largest
+difference between a twin and the truth is what rounding alone can do to that tensor in this very network;
+depth, widths and norms are all in it. The engine adds its sums in another order than NumPy, so it may be
+off by a multiple of that, plus a base for tensors in which the twins were lucky. In float32 the noise is
+some 1e-7 to 1e-6 of a tensor; mistakes are far larger.
 """
 
 import numpy as np
+
+from reference import LOSSES
 
 NOISE_FACTOR = 100
 # float64: the contract. float32: 1e-5 is 84 rounding units; the longest sums of the tests have 80 terms.
@@ -50,28 +53,41 @@ def cancellation(truth, twins):
 
     The sum of the deltas before a batch norm is zero by construction: what is left is rounding, and the
     twins may by luck have none. Each of the n terms may be off by the noise of its delta, times the other
-    factor. That noise is at least a few roundings of the terms of which the delta is itself a difference.
+    factor. That noise is at least a few roundings of the terms of which the delta is itself a difference. The same is
+    true of what a layer norm sends back, over a row.
     """
-    floors, terms = {}, 0.0
-    eps = np.finfo(twins[0].dtype).eps
-    for index, layer in reversed(list(enumerate(truth.layers))):
+    floors = {}
+    cancellation_of(truth.layers, [twin.layers for twin in twins], "", 0.0, np.finfo(twins[0].dtype).eps, floors)
+    return floors
+
+
+def cancellation_of(layers, twins, prefix, terms, eps, floors):
+    """Fill the floors of these layers; terms at their output to terms at their input."""
+    for index, layer in reversed(list(enumerate(layers))):
+        if hasattr(layer, "layers"):  # one gradient goes around them, one through
+            inner = [twin[index].layers for twin in twins]
+            size = abs(layer.scale) * terms
+            terms += cancellation_of(layer.layers, inner, f"{prefix}{index}.", size, eps, floors)
+            continue
         if not hasattr(layer, "gradients"):
             continue
-        delta, others = layer.dout, [twin.layers[index].dout for twin in twins]
+        delta, others = layer.dout, [twin[index].dout for twin in twins]
         noise = max(np.abs(other - delta).max() for other in others)
         noise += 4 * eps * max(terms, np.abs(delta).max())
-        batch_norm = hasattr(layer, "x_hat")
-        factor = np.abs(layer.x_hat if batch_norm else layer.x).max()
-        floors[f"{index}.delta"] = noise
+        normalizes = hasattr(layer, "x_hat")
+        factor = np.abs(layer.x_hat if normalizes else layer.x).max()
+        floors[f"{prefix}{index}.delta"] = noise
         for name in layer.gradients:
-            floors[f"{index}.{name}"] = len(delta) * noise * (1.0 if name == "bias" else factor)
-        if batch_norm:
+            floors[f"{prefix}{index}.{name}"] = len(delta) * noise * (1.0 if name == "bias" else factor)
+        if normalizes:  # what it takes away from entries that are all alike leaves rounding alone
+            rounding = 4 * eps * np.abs(layer.x).max() * np.abs(layer.inverse_std).max()
+            floors[f"{prefix}{index}.weight"] = len(delta) * (noise * factor + np.abs(delta).max() * rounding)
             gamma = layer.parameters.get("weight", np.ones(1))
             terms = max(terms, np.abs(delta).max()) * np.abs(layer.inverse_std * gamma).max()
         elif terms > 0:
             weight = layer.parameters["weight"]
             terms *= np.sqrt(np.linalg.norm(weight, 1) * np.linalg.norm(weight, np.inf))  # ≥ 2-norm
-    return floors
+    return terms
 
 
 def nudged(array, dtype, rng):
@@ -84,14 +100,25 @@ def nudged_state(state, dtype, rng):
     return {k: v if k.endswith("num_batches_tracked") else nudged(v, dtype, rng) for k, v in state.items()}
 
 
+def disturb_probabilities(twin, rng):
+    """Move p in the gradients p − target of the twin's loss, each times the share of its row in the mean."""
+    eps = np.finfo(twin.net.dtype).eps
+
+    def disturb(dout, shares):
+        return (dout + eps * rng.uniform(-1, 1, dout.shape) * shares[:, None]).astype(dout.dtype)
+
+    if twin.loss is not LOSSES["mse"]:
+        twin.disturb = disturb
+
+
 def on_a_kink(truth, twins):
     """True if some entry is so close to a kink of its activation that rounding decides about its slope.
 
     An entry that lies on the kink in all three runs (the second of two ReLUs sees exact zeros) is no risk.
     """
-    for index, layer in enumerate(truth.layers):
+    for name, layer in truth.leaves().items():
         for kink in getattr(layer, "kinks", ()):
-            others = [twin.layers[index].z.astype(np.float64) for twin in twins]
+            others = [twin.leaves()[name].z.astype(np.float64) for twin in twins]
             spread = max(np.abs(z - layer.z).max() for z in others)
             reach = 10 * spread + 4 * np.finfo(twins[0].dtype).eps * np.abs(layer.z).max()
             exact = np.logical_and.reduce([z == kink for z in (layer.z, *others)])

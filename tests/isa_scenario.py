@@ -23,11 +23,17 @@ NORMED = [
     gm.Dense(67), gm.BatchNorm(), gm.Tanh(), gm.Dropout(0.3),
     gm.Dense(29, bias=False), gm.BatchNorm(affine=False), gm.SiLU(), gm.Dropout(0.5),
 ]  # fmt: skip
+SUMS = [
+    gm.Dense(67), gm.Residual([gm.LayerNorm(), gm.SiLU(), gm.Dense(29), gm.Tanh(), gm.Dense(67)], 0.5),
+    gm.LayerNorm(eps=1e-3, affine=False), gm.Residual([gm.BatchNorm(), gm.ReLU(), gm.Dropout(0.2), gm.Dense(67)]),
+    gm.LayerNorm(), gm.ReLU(),
+]  # fmt: skip
 RUNS = [
     (PLAIN, "mse", gm.SGD(lr=0.05, momentum=0.9), gm.ClipNorm(1.0)),
     (NORMED, "cross_entropy", gm.Adam(lr=0.01), gm.ClipNorm(0.1, per_layer=True)),
     (NORMED, "bce_with_logits", gm.RMSprop(lr=0.001, momentum=0.5), gm.ClipValue(0.01)),
     (NORMED, "cross_entropy", gm.AdamW(lr=0.01), None),
+    (SUMS, "cross_entropy", gm.SGD(lr=0.05, momentum=0.9), gm.ClipAdaptive()),
 ]
 PER_STEP = ("loss", "total_norm", "clip_coefficient", "lr")
 NORMS = (*PER_STEP, "grad_norm", "delta_norm")

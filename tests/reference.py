@@ -63,6 +63,7 @@ class BatchNorm:
         return in_features
 
     def forward(self, x, training):
+        self.x = x
         if training:
             n = len(x)
             mean = x.mean(axis=0)  # (i,)
@@ -95,17 +96,53 @@ class BatchNorm:
         return self.inverse_std * (dx_hat - through_mean - through_var)
 
 
+class LayerNorm:
+    """x̂ = (x − mean) / √(var + eps) per row, out = γ x̂ + β, with the mean and variance of the row over its features."""
+
+    def __init__(self, *, eps=1e-5, affine=True):
+        self.eps = eps
+        self.affine = affine
+
+    def build(self, in_features, dtype):
+        self.parameters = {}
+        if self.affine:
+            self.parameters = {"weight": np.ones(in_features, dtype), "bias": np.zeros(in_features, dtype)}
+        self.buffers = {}
+        return in_features
+
+    def forward(self, x):
+        self.x = x
+        centred = x - x.mean(axis=1, keepdims=True)  # (n, i)
+        var = (centred**2).mean(axis=1, keepdims=True)  # (n, 1), biased: divided by i
+        self.inverse_std = 1 / np.sqrt(var + x.dtype.type(self.eps))  # (n, 1)
+        self.x_hat = centred * self.inverse_std  # (n, i)
+        if not self.affine:
+            return self.x_hat
+        return self.parameters["weight"] * self.x_hat + self.parameters["bias"]
+
+    def backward(self, dout):
+        self.dout = dx_hat = dout  # (n, i)
+        self.gradients = {}
+        if self.affine:
+            self.gradients = {"weight": (dout * self.x_hat).sum(axis=0), "bias": dout.sum(axis=0)}
+            dx_hat = dout * self.parameters["weight"]
+        # The mean and the variance depend on every feature, so two averages over the row are taken away.
+        through_mean = dx_hat.mean(axis=1, keepdims=True)  # (n, 1)
+        through_var = self.x_hat * (dx_hat * self.x_hat).mean(axis=1, keepdims=True)  # (n, i)
+        return self.inverse_std * (dx_hat - through_mean - through_var)
+
+
 class Dropout:
     """In training each entry becomes zero with probability p and the others are divided by 1 − p."""
 
     def __init__(self, p=0.5):
         self.p = p
 
-    def forward(self, x, training, seed, step, layer_index):
+    def forward(self, x, training, seed, step):
         self.factor = None
         if not training or self.p == 0:
             return x
-        kept = keep_mask(x.shape, self.p, seed, step, layer_index)  # (n, i), true or false
+        kept = keep_mask(x.shape, self.p, seed, step, self.number)  # (n, i), true or false
         scale = 0.0 if self.p == 1 else 1 / (1 - self.p)
         self.factor = kept * x.dtype.type(scale)
         return x * self.factor
@@ -114,71 +151,120 @@ class Dropout:
         return dout if self.factor is None else dout * self.factor
 
 
+class Residual:
+    """out = x + scale · f(x), where f is a list of layers that keeps the number of features."""
+
+    def __init__(self, layers, scale=1.0):
+        self.layers = list(layers)
+        self.scale = scale
+
+    def build(self, in_features, dtype):
+        features = in_features
+        for layer in self.layers:
+            if hasattr(layer, "build"):
+                features = layer.build(features, dtype)
+        assert features == in_features
+        return features
+
+    def forward(self, x, training, seed, step):
+        return x + x.dtype.type(self.scale) * forward_through(self.layers, x, training, seed, step)
+
+    def backward(self, dout):
+        return dout + backward_through(self.layers, dout.dtype.type(self.scale) * dout)
+
+
+def forward_through(layers, out, training, seed, step):
+    for layer in layers:
+        if isinstance(layer, Dropout | Residual):
+            out = layer.forward(out, training, seed, step)
+        elif isinstance(layer, BatchNorm):
+            out = layer.forward(out, training)
+        else:
+            out = layer.forward(out)
+    return out
+
+
+def backward_through(layers, dout):
+    for layer in reversed(layers):
+        dout = layer.backward(dout)
+    return dout
+
+
 class Network:
-    """A list of layers; its state has the keys of torch.nn.Sequential: "0.weight", "1.running_mean", …"""
+    """A list of layers; its state has the keys of torch.nn.Sequential: "0.weight", "1.running_mean", "2.0.weight" …"""
 
     def __init__(self, in_features, layers, dtype=np.float64):
         self.layers = list(layers)
         self.dtype = np.dtype(dtype)
         features = in_features
         for layer in self.layers:
-            if isinstance(layer, Dense | BatchNorm):
+            if hasattr(layer, "build"):
                 features = layer.build(features, self.dtype)
         self.out_features = features
+        for number, layer in enumerate(self.leaves().values()):
+            layer.number = number  # the dropout masks depend on it
+
+    def walk(self, layers=None, prefix=""):
+        """Name and layer of all layers; a residual connection comes after what is inside of it."""
+        for index, layer in enumerate(self.layers if layers is None else layers):
+            if isinstance(layer, Residual):
+                yield from self.walk(layer.layers, f"{prefix}{index}.")
+            yield f"{prefix}{index}", layer
+
+    def leaves(self):
+        """The layers that hold no others, by name and in order."""
+        return {name: layer for name, layer in self.walk() if not isinstance(layer, Residual)}
 
     def forward(self, x, training=False, seed=0, step=0):
-        out = np.asarray(x, self.dtype)
-        for index, layer in enumerate(self.layers):
-            if isinstance(layer, Dropout):
-                out = layer.forward(out, training, seed, step, index)
-            elif isinstance(layer, BatchNorm):
-                out = layer.forward(out, training)
-            else:
-                out = layer.forward(out)
-        self.out = out
-        return out
+        self.out = forward_through(self.layers, np.asarray(x, self.dtype), training, seed, step)
+        return self.out
 
     def backward(self, dout):
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        return backward_through(self.layers, dout)
 
     def named(self, kind):
         """The arrays of all layers under their full names; kind is "parameters", "gradients" or "buffers"."""
         return {
-            f"{index}.{name}": array
-            for index, layer in enumerate(self.layers)
-            if isinstance(layer, Dense | BatchNorm)
+            f"{place}.{name}": array
+            for place, layer in self.leaves().items()
+            if hasattr(layer, "parameters")
             for name, array in getattr(layer, kind).items()
         }
 
     def set_parameter(self, key, value):
-        index, name = key.split(".")
-        self.layers[int(index)].parameters[name] = np.array(value, self.dtype)
+        place, _, name = key.rpartition(".")
+        self.leaves()[place].parameters[name] = np.array(value, self.dtype)
 
     def state_dict(self):
         everything = self.named("parameters") | self.named("buffers")
-        in_order = sorted(everything, key=lambda key: int(key.split(".")[0]))  # stable: by layer
+        order = list(self.leaves())
+        in_order = sorted(everything, key=lambda key: order.index(key.rpartition(".")[0]))  # stable: by layer
         return {key: everything[key].copy() for key in in_order}
 
     def load_state_dict(self, state):
+        leaves = self.leaves()
         for key, value in state.items():
-            index, name = key.split(".")
-            layer = self.layers[int(index)]
+            place, _, name = key.rpartition(".")
+            layer = leaves[place]
             home = layer.parameters if name in layer.parameters else layer.buffers
             home[name] = np.array(value, home[name].dtype).reshape(home[name].shape)
 
     def dense_layers(self):
-        """Every dense layer as [index, layer, activation].
+        """Every dense layer as [name, layer, activation].
 
-        The activation is the first one that stands before the next dense layer, None if there is none.
+        The activation is the first one that stands before the next dense layer and before the end of a residual
+        connection (what comes after that acts on a sum); None if there is none.
         """
-        found = []
-        for index, layer in enumerate(self.layers):
+        found, waiting = [], False
+        for name, layer in self.walk():
             if isinstance(layer, Dense):
-                found.append([index, layer, None])
-            elif isinstance(layer, Activation) and found and found[-1][2] is None:
+                found.append([name, layer, None])
+                waiting = True
+            elif isinstance(layer, Activation) and waiting:
                 found[-1][2] = layer
+                waiting = False
+            elif isinstance(layer, Residual):
+                waiting = False
         return found
 
 

@@ -79,11 +79,11 @@ def norm(arrays, p=2.0):
     return float(largest * ((entries / largest) ** p).sum() ** (1 / p))
 
 
-# Clipping. `clip(gradients)` returns the clipped gradients, the norm before and the recorded coefficient.
+# Clipping. `clip(gradients, parameters)` returns the clipped gradients, the norm before and the recorded coefficient.
 
 
 class NoClip:
-    def clip(self, gradients):
+    def clip(self, gradients, parameters=None):  # noqa: ARG002
         return gradients, norm(list(gradients.values())), 1.0
 
 
@@ -91,9 +91,9 @@ class ClipNorm:
     def __init__(self, max_norm, norm_type=2.0, per_layer=False):
         self.max_norm, self.norm_type, self.per_layer = max_norm, norm_type, per_layer
 
-    def clip(self, gradients):
+    def clip(self, gradients, parameters=None):  # noqa: ARG002
         total = norm(list(gradients.values()), self.norm_type)
-        layers = {key: key.split(".")[0] if self.per_layer else "all" for key in gradients}
+        layers = {key: key.rpartition(".")[0] if self.per_layer else "all" for key in gradients}
         coefficients = {}
         for layer in set(layers.values()):
             own = [g for key, g in gradients.items() if layers[key] == layer]
@@ -106,10 +106,27 @@ class ClipValue:
     def __init__(self, clip_value):
         self.clip_value = clip_value
 
-    def clip(self, gradients):
+    def clip(self, gradients, parameters=None):  # noqa: ARG002
         clipped = {key: np.clip(g, -self.clip_value, self.clip_value) for key, g in gradients.items()}
         before = norm(list(gradients.values()))
         return clipped, before, norm(list(clipped.values())) / before if before else 1.0
+
+
+class ClipAdaptive:
+    """Brock et al. 2021, eq. 3: per row of a matrix (o, i), and per vector as a whole."""
+
+    def __init__(self, clip_factor=0.01, eps=1e-3):
+        self.clip_factor, self.eps = clip_factor, eps
+
+    def clip(self, gradients, parameters):
+        clipped, smallest = {}, 1.0
+        for key, g in gradients.items():
+            units = zip(np.atleast_2d(parameters[key]), np.atleast_2d(g), strict=True)
+            limits = [(self.clip_factor * max(norm([w]), self.eps), norm([row])) for w, row in units]
+            coefficients = np.array([limit / size if size > limit else 1.0 for limit, size in limits])
+            smallest = min(smallest, *coefficients)
+            clipped[key] = (np.atleast_2d(g) * coefficients.astype(g.dtype)[:, None]).reshape(g.shape)
+        return clipped, norm(list(gradients.values())), smallest
 
 
 # Recorded fields, one number per dense layer.
@@ -149,19 +166,21 @@ class Trainer:
         self.clip = clip or NoClip()
         self.seed = seed
         self.steps_done = 0
+        self.disturb = None  # for a twin, see comparison.py
 
     def gradients(self, x, y, sample_weight=None):
         """Forward, loss, backward: the loss; the gradients are in the layers."""
         out = self.net.forward(x, training=True, seed=self.seed, step=self.steps_done)
         y = np.asarray(y) if self.loss is LOSSES["cross_entropy"] else np.asarray(y, self.net.dtype)
-        loss, dout = self.loss(out, y, row_weights(len(x), sample_weight, self.net.dtype))
-        self.dx = self.net.backward(dout)
+        shares = row_weights(len(x), sample_weight, self.net.dtype)
+        loss, dout = self.loss(out, y, shares)
+        self.dx = self.net.backward(self.disturb(dout, shares) if self.disturb else dout)
         return float(loss)
 
     def apply(self, gradients):
         """Clip and update; returns the clipping's total norm, its coefficient and the learning rate."""
         lr = self.optimizer.lr(self.steps_done) if callable(self.optimizer.lr) else self.optimizer.lr
-        clipped, total_norm, coefficient = self.clip.clip(gradients)
+        clipped, total_norm, coefficient = self.clip.clip(gradients, self.net.named("parameters"))
         for key, w in self.net.named("parameters").items():
             self.net.set_parameter(key, self.optimizer.update(key, w, clipped[key], lr))
         self.steps_done += 1

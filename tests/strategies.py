@@ -44,6 +44,11 @@ BATCH_NORMS = [
     ("BatchNorm", {"eps": 1e-3, "momentum": 0.3}),
     ("BatchNorm", {"affine": False}),
 ]
+LAYER_NORMS = [
+    ("LayerNorm", {}),
+    ("LayerNorm", {"eps": 1e-3}),
+    ("LayerNorm", {"affine": False}),
+]
 DROPOUTS = [("Dropout", {"p": p}) for p in (0.0, 0.1, 0.5, 0.75)]
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
@@ -67,8 +72,18 @@ CLIPS = [
     ("ClipNorm", {"max_norm": 0.05, "norm_type": 3.0}),
     ("ClipNorm", {"max_norm": 0.05, "per_layer": True}),
     ("ClipValue", {"clip_value": 0.01}),
+    ("ClipAdaptive", {}),
+    ("ClipAdaptive", {"clip_factor": 0.02, "eps": 2.0}),
 ]
 LOSSES = ("cross_entropy", "bce_with_logits", "mse")
+
+
+def built(homes, description):
+    """The object of (name, arguments), from the first of these modules that has the name; layers inside it too."""
+    name, arguments = description
+    if "layers" in arguments:
+        arguments = {**arguments, "layers": [built(homes, inner) for inner in arguments["layers"]]}
+    return next(getattr(home, name) for home in homes if hasattr(home, name))(**arguments)
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ class Scenario:
     seed: int = 0
 
     def engine_network(self, dtype):
-        layers = [getattr(gm, name)(**arguments) for name, arguments in self.layers]
+        layers = [built([gm], layer) for layer in self.layers]
         return gm.Network(self.in_features, layers, dtype=dtype, seed=self.seed)
 
     def engine_trainer(self, net, record="full"):
@@ -93,10 +108,7 @@ class Scenario:
         return gm.Trainer(net, loss=self.loss, optimizer=optimizer, clip=clip, record=record, seed=self.seed)
 
     def reference_trainer(self, dtype):
-        layers = []
-        for name, arguments in self.layers:
-            home = reference if hasattr(reference, name) else reference_activations
-            layers.append(getattr(home, name)(**arguments))
+        layers = [built([reference, reference_activations], layer) for layer in self.layers]
         net = reference.Network(self.in_features, layers, dtype)
         optimizer, clip = (
             None if d is None else getattr(reference_training, d[0])(**d[1]) for d in (self.optimizer, self.clip)
@@ -141,14 +153,15 @@ dense_layers = st.builds(
     st.sampled_from([True, True, False]),
 )
 activations = st.sampled_from(ACTIVATIONS)
+norms = st.sampled_from(BATCH_NORMS + LAYER_NORMS)
 
 
 @st.composite
 def regular_layers(draw):
-    """Depth 0 to 8: Dense, perhaps batch norm, an activation, perhaps dropout; then a last Dense."""
+    """Depth 0 to 8: Dense, perhaps a norm, an activation, perhaps dropout; then a last Dense."""
     block = [draw(activations)]
     if draw(st.booleans()):
-        block.insert(0, draw(st.sampled_from(BATCH_NORMS)))
+        block.insert(0, draw(norms))
     if draw(st.booleans()):
         block.append(draw(st.sampled_from(DROPOUTS)))
     layers = []
@@ -157,23 +170,55 @@ def regular_layers(draw):
     return (*layers, draw(dense_layers))
 
 
+other_leaves = st.one_of(activations, activations, norms, st.sampled_from(DROPOUTS))
+leaves = st.one_of(dense_layers, other_leaves)
+
+
+def residual_around(layers):
+    return st.builds(
+        lambda body, scale: ("Residual", {"layers": tuple(body), "scale": scale}),
+        st.lists(layers, min_size=1, max_size=4),
+        st.sampled_from([1.0, 0.5, -0.7]),
+    )
+
+
+residuals = residual_around(st.one_of(leaves, residual_around(leaves)))
+
+
+def fit_widths(layers, width):
+    """Make the last Dense inside of each Residual as wide as what comes in; returns the layers and the last width."""
+    fitted = []
+    for name, arguments in layers:
+        if name == "Dense":
+            width = arguments["out_features"]
+        if name == "Residual":
+            body, out = fit_widths(arguments["layers"], width)
+            if out != width:
+                last = max(i for i, (kind, _) in enumerate(body) if kind == "Dense")
+                wide = ("Dense", {**body[last][1], "out_features": width})
+                body, _ = fit_widths((*body[:last], wide, *body[last + 1 :]), width)
+            arguments = {**arguments, "layers": body}
+        fitted.append((name, arguments))
+    return tuple(fitted), width
+
+
 @st.composite
 def any_layers(draw):
-    """Any list with at least one Dense: an activation first or last, batch norm after it, two in a row, …"""
-    other = st.one_of(activations, activations, st.sampled_from(BATCH_NORMS), st.sampled_from(DROPOUTS))
-    layers = draw(st.lists(st.one_of(dense_layers, other), max_size=9))
+    """Any list with at least one Dense: an activation first or last, a norm after it, two in a row, residuals, …"""
+    layers = draw(st.lists(st.one_of(leaves, leaves, residuals), max_size=9))
     layers.insert(draw(st.integers(0, len(layers))), draw(dense_layers))
     return tuple(layers)
 
 
 @st.composite
 def scenarios(draw):
-    layers = draw(st.one_of(regular_layers(), any_layers()))
+    in_features = draw(sizes)
+    layers, _ = fit_widths(draw(st.one_of(regular_layers(), any_layers())), in_features)
     batch = draw(sizes)
-    if any(name == "BatchNorm" for name, _ in layers):
+    if "BatchNorm" in repr(layers):
         batch = max(batch, 2)  # a batch of one is an error
     return Scenario(
-        in_features=draw(sizes),
+        in_features=in_features,
         layers=layers,
         batch=batch,
         loss=draw(st.sampled_from(LOSSES)),

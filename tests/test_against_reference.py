@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given
 
 import gradiometer as gm
-from comparison import cancellation, check, check_all, noise_of, nudged, nudged_state, on_a_kink
+from comparison import cancellation, check, check_all, disturb_probabilities, noise_of, nudged, nudged_state, on_a_kink
 from reference import row_weights
 from reference_training import activation_fields, gradient_fields, norm
 from strategies import ACTIVATIONS, CLIPS, LOSSES, OPTIMIZERS, Scenario, scenarios
@@ -24,18 +24,18 @@ def check_backward_pass(net, trainer, truth, twins, before):
     floors = cancellation(truth, twins)
     others = [twin.named("gradients") for twin in twins]
     check_all("gradient", gradients, truth.named("gradients"), others, dtype, floors)
-    for number, (index, dense, activation) in enumerate(truth.dense_layers()):
+    for number, (name, dense, activation) in enumerate(truth.dense_layers()):
         key = recording.layer_names[number]
-        assert key == f"{index}.weight"
+        assert key == f"{name}.weight"
         # The gradients are right; so these fields are if they are the statistics of the engine's own arrays.
         # They are summed in float64: that must be so in any dtype.
         own = gradient_fields(gradients[key]) | {"weight_norm": norm([before[key]])}
-        for name, expected in own.items():
-            recorded = getattr(recording, name)[-1, number]
-            assert recorded == pytest.approx(expected, rel=1e-12), f"{name} of {key}"
+        for field, expected in own.items():
+            recorded = getattr(recording, field)[-1, number]
+            assert recorded == pytest.approx(expected, rel=1e-12), f"{field} of {key}"
         # Norms differ by no more than the norm of the difference.
-        noise = max(norm([twin.layers[index].dout - dense.dout.astype(np.float64)]) for twin in twins)
-        floor = floors[f"{index}.delta"] * np.sqrt(dense.dout.size)
+        noise = max(norm([twin.leaves()[name].dout - dense.dout.astype(np.float64)]) for twin in twins)
+        floor = floors[f"{name}.delta"] * np.sqrt(dense.dout.size)
         recorded = recording.delta_norm[-1, number]
         check(f"delta_norm of {key}", recorded, norm([dense.dout]), noise, dtype, floor=floor)
         others = [twin.dense_layers()[number][1:] for twin in twins]
@@ -79,6 +79,7 @@ def follow_in_float64(scenario):
     truth.net.load_state_dict(state)
     for twin in twins:
         twin.net.load_state_dict(nudged_state(state, np.float64, rng))
+        disturb_probabilities(twin, rng)
     for step in range(scenario.steps):
         x, y, weights = scenario.data(step, np.float64)
         before = net.state_dict()
@@ -134,6 +135,8 @@ def follow_in_float32(scenario):
     trainer = scenario.engine_trainer(net)
     truth = scenario.reference_trainer(np.float64)
     twins = [scenario.reference_trainer(np.float32) for _ in range(2)]
+    for twin in twins:
+        disturb_probabilities(twin, rng)
     net.load_state_dict({key: value.astype(net_dtype(value)) for key, value in scenario.state().items()})
     for step in range(scenario.steps):
         before = net.state_dict()
@@ -207,8 +210,15 @@ def test_every_float32_step_is_that_of_the_reference(scenario):
 DENSE, NORM, DROP, TANH, RELU = (
     ("Dense", {"out_features": 13}), ("BatchNorm", {}), ("Dropout", {"p": 0.3}), ("Tanh", {}), ("ReLU", {}),
 )  # fmt: skip
+ROWS = ("LayerNorm", {})
 BARE = ("Dense", {"out_features": 5, "bias": False})
 PLAIN = ("BatchNorm", {"affine": False})
+
+
+def skip(*layers, scale=1.0):
+    return ("Residual", {"layers": layers, "scale": scale})
+
+
 LISTS = {
     "a single dense layer": [DENSE],
     "activation first": [TANH, DENSE, RELU, DENSE],
@@ -227,6 +237,37 @@ LISTS = {
     "batch norm last": [DENSE, TANH, DENSE, NORM],
     "dropout last": [DENSE, TANH, DENSE, DROP],
     "no bias, no affine": [BARE, PLAIN, TANH, BARE],
+    "layer norm": [DENSE, ROWS, TANH, DENSE],
+    "layer norm first": [ROWS, DENSE, TANH, DENSE],
+    "layer norm last": [DENSE, TANH, DENSE, ROWS],
+    "layer norm after the activation": [DENSE, TANH, ROWS, DENSE],
+    "layer norm and batch norm": [DENSE, ROWS, NORM, ROWS, TANH, NORM, ROWS, DENSE],
+    "layer norm without an activation": [DENSE, ROWS, BARE],
+    "layer norm of one feature": [("Dense", {"out_features": 1}), ROWS, TANH, DENSE],
+    "layer norm without affine": [DENSE, ("LayerNorm", {"affine": False}), TANH, DENSE],
+    "residual": [DENSE, skip(TANH, DENSE), DENSE],
+    "residual first": [skip(("Dense", {"out_features": 7}), TANH), DENSE],
+    "residual last": [DENSE, skip(TANH, DENSE)],
+    "residual alone": [skip(("Dense", {"out_features": 7}))],
+    "two residuals in a row": [DENSE, skip(TANH, DENSE), skip(DENSE, RELU), BARE],
+    "activation on the sum": [DENSE, skip(DENSE, NORM, TANH, DENSE, NORM), RELU, BARE],
+    "norms on the sum": [DENSE, skip(DENSE, TANH), NORM, RELU, skip(DENSE), ROWS, TANH, BARE],
+    "residual around nothing but elementwise layers": [DENSE, skip(DROP, TANH, ("SiLU", {})), DENSE],
+    "residual around batch norm": [DENSE, skip(NORM, RELU, DENSE), BARE],
+    "residual around layer norm": [DENSE, skip(ROWS, DENSE, RELU, DENSE), BARE],
+    "residual around a change of width": [DENSE, skip(BARE, RELU, DENSE), BARE],
+    "residual with a scale": [DENSE, skip(TANH, DENSE, scale=-0.6), DENSE],
+    "residuals that begin together": [
+        DENSE,
+        skip(skip(TANH, DENSE, scale=0.4), DENSE, TANH),
+        BARE,
+    ],
+    "residuals that end together": [DENSE, skip(TANH, skip(DENSE, DROP), scale=0.4), RELU, BARE],
+    "residuals that begin and end together": [
+        skip(skip(ROWS, TANH, scale=0.4), scale=2.0),
+        DENSE,
+    ],
+    "dropouts inside and behind": [DENSE, DROP, skip(DROP, DENSE, DROP), DROP, DENSE],
 }
 
 
@@ -259,7 +300,7 @@ def test_every_clipping(clip, follow):
 
 
 def clipped(clip):
-    layers = (DENSE, NORM, TANH, DROP, DENSE, TANH, BARE)
+    layers = (DENSE, NORM, TANH, DROP, skip(DENSE, TANH), ROWS, BARE)
     return Scenario(17, layers, 21, "bce_with_logits", clip=clip, weighted=True, seed=6)
 
 
@@ -279,7 +320,7 @@ def test_the_clippings_above_really_clip():
 @pytest.mark.parametrize(("width", "batch"), [(257, 130), (60, 1001), (530, 37)])
 def test_sizes_that_are_split_into_blocks_and_between_threads(width, batch, follow):
     wide = ("Dense", {"out_features": width})
-    layers = (wide, NORM, TANH, DROP, wide, ("SiLU", {}), DENSE)
+    layers = (wide, NORM, TANH, DROP, wide, ("SiLU", {}), skip(ROWS, wide, TANH, scale=0.5), DENSE)
     follow(Scenario(130, layers, batch, "cross_entropy", ("Adam", {}), threads=2, steps=2, seed=7))
 
 
@@ -293,7 +334,8 @@ def test_a_learning_rate_that_depends_on_the_step(follow):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_evaluate(loss, weighted):
     """The loss in evaluation mode, and the share of rows (or of their weight) that are classified rightly."""
-    scenario = Scenario(17, (DENSE, NORM, TANH, DROP, DENSE), 203, loss, weighted=weighted, seed=9)
+    layers = (DENSE, NORM, TANH, DROP, skip(ROWS, skip(DENSE, TANH)), DENSE)
+    scenario = Scenario(17, layers, 203, loss, weighted=weighted, seed=9)
     net, truth = scenario.engine_network("float64"), scenario.reference_trainer(np.float64)
     net.load_state_dict(scenario.state())
     truth.net.load_state_dict(scenario.state())

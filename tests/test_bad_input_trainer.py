@@ -36,7 +36,7 @@ SETTINGS = [
     ({"loss": "l1"}, ValueError, "loss must be one of 'cross_entropy', 'bce_with_logits', 'mse', not 'l1'"),
     ({"optimizer": "sgd"}, TypeError, "optimizer must be an optimizer such as gm.SGD(lr=0.1), not 'sgd'"),
     ({"optimizer": gm.SGD}, TypeError, "optimizer must be an optimizer such as gm.SGD(lr=0.1), not <class"),
-    ({"clip": 1.0}, TypeError, "clip must be a ClipNorm, a ClipValue or None, not 1.0"),
+    ({"clip": 1.0}, TypeError, "clip must be a ClipNorm, a ClipValue, a ClipAdaptive or None, not 1.0"),
     ({"record": "all"}, ValueError, "record must be one of None, 'norms', 'full', not 'all'"),
     ({"record": True}, ValueError, "record must be one of None, 'norms', 'full', not True"),
     ({"record_every": 0}, ValueError, "record_every must be at least 1, not 0"),

@@ -16,7 +16,11 @@ from gradiometer.bench.workloads import WORKLOADS, State, Workload, grid
 SMALL = [
     Workload("sgd", depth=2, width=9, batch=7, activation="sigmoid"),
     Workload("adam", depth=2, width=9, batch=7, batch_norm=True, optimizer="adam"),
+    Workload("layer-norm", depth=2, width=9, batch=7, layer_norm=True, optimizer="adam"),
+    Workload("residual", depth=3, width=9, batch=7, activation="tanh", layer_norm=True, residual=True),
+    Workload("bare residual", depth=3, width=9, batch=7, activation="sigmoid", residual=True),
     Workload("sweep", depth=2, width=9, batch=7, activation="tanh", copies=3),
+    Workload("residual sweep", depth=2, width=9, batch=7, layer_norm=True, residual=True, copies=2),
 ]
 PEERS = ["numpy", "torch", "jax"]
 
@@ -37,7 +41,7 @@ def test_a_peer_takes_the_same_steps(name, workload):
     np.testing.assert_allclose(theirs.norms(), ours.norms(), rtol=1e-3)
     np.testing.assert_allclose(theirs.first_weight(), ours.first_weight(), atol=2e-6)
     assert not np.array_equal(before, ours.first_weight())
-    assert ours.norms().shape == (workload.copies, 3)
+    assert ours.norms().shape == (workload.copies, workload.depth + 1)
 
 
 def test_operations_are_counted_as_on_paper():
@@ -67,7 +71,9 @@ def test_a_run_gives_ratios_and_says_who_was_left_out():
 def test_who_was_left_out_is_told_once_for_each_reason():
     timings = {"gradiometer": harness.Timing([1.0]), "jax": harness.Timing(skipped="jax is not installed")}
     outcomes = [harness.Outcome(workload, timings) for workload in SMALL]
-    assert report.notes(outcomes) == ["jax is left out of sgd, adam, sweep: jax is not installed"]
+    assert report.notes(outcomes) == [
+        "jax is left out of sgd, adam, layer-norm, residual, bare residual, sweep, residual sweep: jax is not installed"
+    ]
 
 
 def test_a_peer_that_fails_is_left_out_with_its_reason(monkeypatch):

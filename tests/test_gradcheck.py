@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradiometer as gm
-from strategies import ACTIVATIONS, LOSSES
+from strategies import ACTIVATIONS, LOSSES, built
 
 H = 1e-5  # the error of a central difference is about H² of the third derivative, plus 1e-16 / H of rounding
 ROWS, INPUTS, OUTPUTS = 6, 5, 3
@@ -18,13 +18,20 @@ LAYERS = {
     "BatchNorm, large eps": [DENSE, ("BatchNorm", {"eps": 0.5})],
     "BatchNorm without affine": [DENSE, ("BatchNorm", {"affine": False})],
     "Dropout": [DENSE, DROP],
+    "LayerNorm": [DENSE, ("LayerNorm", {})],
+    "LayerNorm, large eps": [DENSE, ("LayerNorm", {"eps": 0.5})],
+    "LayerNorm without affine": [DENSE, ("LayerNorm", {"affine": False})],
+    "LayerNorm first": [("LayerNorm", {}), DENSE],
+    "Residual": [DENSE, ("Residual", {"layers": (("Tanh", {}), DENSE), "scale": 0.7})],
+    "Residual first": [("Residual", {"layers": (DENSE, ("Tanh", {}), ("Dense", {"out_features": INPUTS}))}), DENSE],
+    "Residual inside of another": [DENSE, ("Residual", {"layers": (NORM, ("Residual", {"layers": (DENSE, DROP)}))})],
     "all in a row": [NORM, DENSE, NORM, ("Tanh", {}), DROP, DENSE, DROP, NORM, ("GELU", {}), ("SiLU", {})],
 }
 
 
 def build(layers, state=None):
     """A new network each time, so that dropout draws the same mask in every first pass."""
-    layers = [getattr(gm, name)(**arguments) for name, arguments in layers]
+    layers = [built([gm], layer) for layer in layers]
     net = gm.Network(INPUTS, [*layers, gm.Dense(OUTPUTS)], dtype="float64", seed=11)
     if state is not None:
         net.load_state_dict(state)

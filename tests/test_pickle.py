@@ -13,11 +13,15 @@ import gradiometer as gm
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((50, 6)).astype("f4"), RNG.integers(0, 4, 50)
 
-LAYERS = [gm.Dense(9, init=gm.init.normal(std=0.3)), gm.BatchNorm(), gm.GELU("tanh"), gm.Dropout(0.3), gm.Dense(4)]
+LAYERS = [
+    gm.Dense(9, init=gm.init.normal(std=0.3)), gm.BatchNorm(), gm.GELU("tanh"), gm.Dropout(0.3),
+    gm.Residual([gm.LayerNorm(), gm.Dense(9), gm.Residual([gm.Tanh(), gm.Dropout(0.1)])], scale=0.5), gm.Dense(4),
+]  # fmt: skip
 PARTS = [
     *LAYERS, gm.Dense(3, bias=False, init="orthogonal"), gm.Dense(2, init=np.eye(2)), gm.LeakyReLU(0.2),
     gm.Softplus(2.0, 5.0), gm.SGD(0.1, momentum=0.9, nesterov=True), gm.Adam(betas=(0.8, 0.9)), gm.AdamW(),
     gm.RMSprop(momentum=0.5), gm.ClipNorm(1.0, norm_type=float("inf")), gm.ClipValue(0.5),
+    gm.ClipAdaptive(0.02, eps=0.1), gm.LayerNorm(eps=1e-3), gm.Residual([gm.Dense(3), gm.Residual([gm.ReLU()], 0.5)]),
 ]  # fmt: skip
 
 WAYS = {

@@ -85,17 +85,33 @@ def test_keep_mask_keeps_the_right_share_and_depends_on_everything():
     assert not keep_mask((5, 5), 1.0, 0, 0, 0).any()
 
 
-def torch_twin(torch, net):
-    """The torch.nn.Sequential over the same layers with the same state."""
-    modules, features = [], net.named("parameters")["0.weight"].shape[1]
-    for layer in net.layers:
+def torch_modules(torch, layers, features):
+    """The modules of the same layers, and the features of their output."""
+
+    class Skip(torch.nn.Sequential):
+        def forward(self, x):
+            return x + self.scale * super().forward(x)
+
+    modules = []
+    for layer in layers:
         if isinstance(layer, reference.Dense):
             modules.append(torch.nn.Linear(features, layer.out_features, bias=layer.has_bias))
             features = layer.out_features
         elif isinstance(layer, reference.BatchNorm):
             modules.append(torch.nn.BatchNorm1d(features, layer.eps, layer.momentum, layer.affine))
+        elif isinstance(layer, reference.LayerNorm):
+            modules.append(torch.nn.LayerNorm(features, layer.eps, layer.affine))
+        elif isinstance(layer, reference.Residual):
+            modules.append(Skip(*torch_modules(torch, layer.layers, features)[0]))
+            modules[-1].scale = layer.scale
         else:
             modules.append(getattr(torch.nn, type(layer).__name__)())
+    return modules, features
+
+
+def torch_twin(torch, net):
+    """The torch.nn.Sequential over the same layers with the same state."""
+    modules, _ = torch_modules(torch, net.layers, net.named("parameters")["0.weight"].shape[1])
     model = torch.nn.Sequential(*modules).double()
     model.load_state_dict({key: torch.tensor(value) for key, value in net.state_dict().items()})
     return model
@@ -114,6 +130,8 @@ def small_net():
     layers = [
         reference.Dense(9), reference.BatchNorm(momentum=0.3), activations.Tanh(),
         reference.Dense(7, bias=False), reference.BatchNorm(eps=1e-3, affine=False), activations.SiLU(),
+        reference.Residual([reference.LayerNorm(), activations.Tanh(), reference.Dense(5), reference.Residual(
+            [reference.Dense(5), reference.LayerNorm(eps=1e-3, affine=False)]), reference.Dense(7)], scale=0.6),
         reference.Dense(4),
     ]  # fmt: skip
     net = reference.Network(6, layers)
@@ -202,6 +220,12 @@ def test_clip_value_and_clipping_by_layer():
     assert coefficient == pytest.approx(0.2)
     np.testing.assert_allclose(clipped["0.weight"], [[0.6, 0.0]], rtol=1e-6)
     np.testing.assert_allclose(clipped["2.weight"], [[0.5]])
+    weights = {"0.weight": np.array([[0.3, 0.4]]), "0.bias": np.array([0.0]), "2.weight": np.array([[9.0]])}
+    clipped, total, coefficient = training.ClipAdaptive(0.1, eps=0.2).clip(gradients, weights)
+    assert total == pytest.approx(np.sqrt(25.25))
+    assert coefficient == pytest.approx(0.02 / 4)
+    np.testing.assert_allclose(clipped["0.weight"], [[0.05, 0.0]])
+    assert (clipped["0.bias"], clipped["2.weight"]) == (pytest.approx(0.02), 0.5)
     clipped, _, coefficient = training.ClipValue(1.0).clip(gradients)
     assert clipped["0.bias"] == 1.0
     assert coefficient == pytest.approx(1.5 / np.sqrt(25.25))

@@ -12,15 +12,19 @@ NORMED = [
     gm.Dense(64), gm.ReLU(), gm.BatchNorm(affine=False), gm.Dense(9),
 ]  # fmt: skip
 PLAIN = [gm.Dense(120), gm.GELU(), gm.Dropout(0.2), gm.Dense(75), gm.Sigmoid(), gm.Dense(9)]
+SUMS = [
+    gm.Residual([gm.LayerNorm(), gm.Dense(90), gm.Tanh(), gm.Dense(37)]), gm.LayerNorm(affine=False), gm.Dense(64),
+    gm.Residual([gm.BatchNorm(), gm.Residual([gm.ReLU(), gm.Dropout(0.2)], 0.5), gm.Dense(64)]), gm.SiLU(), gm.Dense(9),
+]  # fmt: skip
 NORM_LAST = [gm.BatchNorm(), gm.Dense(80), gm.SiLU(), gm.Dense(9), gm.BatchNorm()]
 
 
-def train(layers, threads, dtype, steps=60):
+def train(layers, threads, dtype, steps=60, clip=None):
     """Weights, gradients of the last step and recorded fields after some steps."""
     gm.set_num_threads(threads)
     rng = np.random.default_rng(0)
     net = gm.Network(37, layers, dtype=dtype, seed=1)
-    trainer = gm.Trainer(net, loss="mse", optimizer=gm.Adam(), clip=gm.ClipNorm(0.5), record="full", seed=2)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.Adam(), clip=clip or gm.ClipNorm(0.5), record="full", seed=2)
     x, y = rng.normal(size=(2, 301, 37)).astype(dtype), rng.normal(size=(2, 301, 9)).astype(dtype)
     for step in range(steps):
         trainer.step(x[step % 2], y[step % 2])
@@ -30,13 +34,20 @@ def train(layers, threads, dtype, steps=60):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layers", [NORMED, PLAIN, NORM_LAST], ids=["normed", "plain", "norm last"])
+@pytest.mark.parametrize("layers", [NORMED, PLAIN, NORM_LAST, SUMS], ids=["normed", "plain", "norm last", "sums"])
 def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
     expected = train(layers, 1, dtype)
     for threads in (2, 3, 5, 2):
         found = train(layers, threads, dtype)
         for key, value in expected.items():
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
+
+
+def test_adaptive_clipping_does_not_depend_on_threads():
+    expected = train(SUMS, 1, "float32", 20, gm.ClipAdaptive())
+    found = train(SUMS, 2, "float32", 20, gm.ClipAdaptive())
+    for key, value in expected.items():
+        assert np.array_equal(value, found[key]), key
 
 
 @pytest.mark.parametrize(("forward", "backward"), [(1, 2), (2, 1), (2, 3)])

@@ -26,18 +26,38 @@ MAX_NORM = 0.4
 AT_A_KINK = 4e-6  # float32: a ReLU input this small may have either sign
 
 
-def to_torch(layers, dtype):
-    """torch.nn.Sequential over the same layers, with weights of its own."""
-    modules, width = [], INPUTS
+class Skip(torch.nn.Sequential):
+    """A residual connection as one writes it in PyTorch."""
+
+    def __init__(self, scale, *modules):
+        super().__init__(*modules)
+        self.scale = scale
+
+    def forward(self, x):
+        return x + self.scale * super().forward(x)
+
+
+def modules_of(layers, width):
+    """The modules of the same layers, and the width of their output."""
+    modules = []
     for layer in layers:
         if isinstance(layer, gm.Dense):
             modules.append(torch.nn.Linear(width, layer.out_features, bias=layer.bias))
             width = layer.out_features
         elif isinstance(layer, gm.BatchNorm):
             modules.append(torch.nn.BatchNorm1d(width, layer.eps, layer.momentum, layer.affine))
+        elif isinstance(layer, gm.LayerNorm):
+            modules.append(torch.nn.LayerNorm(width, layer.eps, layer.affine))
+        elif isinstance(layer, gm.Residual):
+            modules.append(Skip(layer.scale, *modules_of(layer.layers, width)[0]))
         else:
             modules.append(getattr(torch.nn, type(layer).__name__)())
-    return torch.nn.Sequential(*modules).to(getattr(torch, dtype))
+    return modules, width
+
+
+def to_torch(layers, dtype):
+    """torch.nn.Sequential over the same layers, with weights of its own."""
+    return torch.nn.Sequential(*modules_of(layers, INPUTS)[0]).to(getattr(torch, dtype))
 
 
 def tensors(state):
@@ -56,21 +76,29 @@ NET = [
     gm.Dense(17, bias=False), gm.BatchNorm(momentum=0.3), gm.Tanh(),
     gm.Dense(20, bias=False), gm.BatchNorm(affine=False), gm.SiLU(), gm.Dense(CLASSES),
 ]  # fmt: skip
+# Before activations, as in He et al. 2016b; after a sum; and one inside of another.
+SUMS = [
+    gm.Dense(24, bias=False), gm.BatchNorm(), gm.ReLU(),
+    gm.Residual([gm.LayerNorm(), gm.Dense(17), gm.SiLU(), gm.Dense(24)]), gm.LayerNorm(affine=False),
+    gm.Residual([gm.Tanh(), gm.Residual([gm.Dense(24), gm.LayerNorm(eps=1e-3), gm.GELU()], 0.3), gm.Dense(24)], 0.5),
+    gm.LayerNorm(), gm.Dense(CLASSES),
+]  # fmt: skip
+NETS = {"plain": NET, "sums": SUMS}
 
 
 class Pair:
     """A network and its twin in PyTorch, each with its optimizer."""
 
-    def __init__(self, name, dtype):
+    def __init__(self, layers, name, dtype):
         optimizer, arguments = OPTIMIZERS[name]
-        self.net = gm.Network(INPUTS, NET, dtype=dtype, seed=1)
+        self.net = gm.Network(INPUTS, layers, dtype=dtype, seed=1)
         self.trainer = gm.Trainer(
             self.net,
             loss="cross_entropy",
             optimizer=getattr(gm, optimizer)(**arguments),
             clip=gm.ClipNorm(MAX_NORM),
         )
-        self.model = to_torch(NET, dtype)
+        self.model = to_torch(layers, dtype)
         self.model.load_state_dict(tensors(self.net.state_dict()))
         self.optimizer = getattr(torch.optim, optimizer)(self.model.parameters(), **arguments)
         self.rng = np.random.default_rng(2)
@@ -109,9 +137,10 @@ class Pair:
             assert relative(value, expected[key]) < tolerance, f"{key} after step {step}"
 
 
+@pytest.mark.parametrize("layers", NETS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_float64_trajectory(name):
-    pair = Pair(name, "float64")
+def test_float64_trajectory(name, layers):
+    pair = Pair(NETS[layers], name, "float64")
     clipped = 0
     for step in range(STEPS):
         losses, norms = pair.step()
@@ -125,9 +154,10 @@ def test_float64_trajectory(name):
     assert relative(pair.net.forward(x.numpy()), pair.model(x)) < 1e-8
 
 
+@pytest.mark.parametrize("layers", NETS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_float32_step_by_step(name):
-    pair = Pair(name, "float32")
+def test_float32_step_by_step(name, layers):
+    pair = Pair(NETS[layers], name, "float32")
     kinks = 0
     for step in range(STEPS):
         pair.model.load_state_dict(tensors(pair.net.state_dict()))
@@ -212,9 +242,10 @@ def test_losses(loss, size, weighted, dtype):
     assert relative(gradients["0.bias"], out_torch.grad.sum(dim=0)) < 10 * tolerance  # terms of both signs
 
 
+@pytest.mark.parametrize("layers", NETS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_state_dict_goes_there_and_back(dtype):
-    layers = [gm.Dense(24), *NET[1:]]
+def test_the_state_dict_goes_there_and_back(dtype, layers):
+    layers = [gm.Dense(24), *NETS[layers][1:]]
     net = gm.Network(INPUTS, layers, dtype=dtype, seed=3)
     model = to_torch(layers, dtype)
     ours, theirs = net.state_dict(), model.state_dict()

@@ -149,7 +149,7 @@ class Layer {
     void update(UpdateRule rule) {
         update_.rule = rule;
         for_chunks([&](Index, Index begin, Index end, Index offset) {
-            table_.update(update_, end - begin, 2, w_.data() + offset, g_.data() + offset, m_.data() + offset,
+            table_.update(update_, end - begin, 2, w_.data() + offset, g_.data() + offset, nullptr, m_.data() + offset,
                           v_.data() + offset, nullptr, nullptr, table_.panel);
         });
     }

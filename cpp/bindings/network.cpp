@@ -45,7 +45,7 @@ py::dict state_dict(Network<T>& network) {
     for (size_t i = 0; i < norms.size(); ++i) {
         const Index layer = plan.norms[i].layer;
         add_parameters_up_to(layer);
-        const std::string prefix = std::to_string(layer) + ".";
+        const std::string prefix = plan.norms[i].name + ".";
         out[(prefix + "running_mean").c_str()] = norms[i].mean;
         out[(prefix + "running_var").c_str()] = norms[i].variance;
         py::array_t<int64_t> batches(std::vector<py::ssize_t>{});
@@ -94,7 +94,7 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
     };
     std::vector<Norm> norms;
     for (const NormSpec& norm : plan.norms) {
-        const std::string prefix = std::to_string(norm.layer) + ".";
+        const std::string prefix = norm.name + ".";
         const std::string batches_key = prefix + "num_batches_tracked";
         const Array<double> batches = entry_as(0.0, batches_key);
         const Array<T> variance = entry(prefix + "running_var");
@@ -205,6 +205,26 @@ void register_layers(py::module_& m) {
                 return spec;
             },
             py::arg("eps"), py::arg("momentum"), py::arg("affine"))
+        .def_static(
+            "layer_norm",
+            [](double eps, bool affine) {
+                LayerSpec spec;
+                spec.kind = LayerKind::layer_norm;
+                spec.eps = eps;
+                spec.affine = affine;
+                return spec;
+            },
+            py::arg("eps"), py::arg("affine"))
+        .def_static(
+            "residual",
+            [](std::vector<LayerSpec> body, double scale) {
+                LayerSpec spec;
+                spec.kind = LayerKind::residual;
+                spec.body = std::move(body);
+                spec.scale = scale;
+                return spec;
+            },
+            py::arg("body"), py::arg("scale"))
         .def_static(
             "dropout",
             [](double p) {

@@ -305,12 +305,23 @@ void register_trainers(py::module_& m) {
         .def_static(
             "norm",
             [](double max_norm, double norm_type, bool per_layer, bool error_if_nonfinite) {
-                return ClipSpec{ClipSpec::Kind::norm, max_norm, norm_type, per_layer, error_if_nonfinite, 0};
+                return ClipSpec{.kind = ClipSpec::Kind::norm,
+                                .max_norm = max_norm,
+                                .norm_type = norm_type,
+                                .per_layer = per_layer,
+                                .error_if_nonfinite = error_if_nonfinite};
             },
             py::arg("max_norm"), py::arg("norm_type"), py::arg("per_layer"), py::arg("error_if_nonfinite"))
         .def_static(
-            "value", [](double clip_value) { return ClipSpec{ClipSpec::Kind::value, 0, 2, false, false, clip_value}; },
-            py::arg("clip_value"));
+            "value",
+            [](double clip_value) { return ClipSpec{.kind = ClipSpec::Kind::value, .clip_value = clip_value}; },
+            py::arg("clip_value"))
+        .def_static(
+            "adaptive",
+            [](double clip_factor, double eps) {
+                return ClipSpec{.kind = ClipSpec::Kind::adaptive, .clip_factor = clip_factor, .eps = eps};
+            },
+            py::arg("clip_factor"), py::arg("eps"));
     py::class_<TrainerSpec>(m, "TrainerSpec")
         .def(py::init([](LossKind loss, const OptimizerSpec& optimizer, const ClipSpec& clip, OnNonfinite on_nonfinite,
                          uint64_t seed) { return TrainerSpec{loss, optimizer, clip, on_nonfinite, seed}; }),

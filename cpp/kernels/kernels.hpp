@@ -92,6 +92,10 @@ struct UpdateSpec {
     double correction1, correction2;  // 1 - beta1^t and 1 - beta2^t
 };
 
+// A coefficient below this is applied in two factors, the first of them this power of two.
+constexpr double kSmallCoefficient = 0x1p-100;
+constexpr double kCoefficientPower = 0x1p-64;
+
 // Statistics of the output of an activation over one chunk of rows.
 struct ActivationMoments {
     double mean;
@@ -161,6 +165,23 @@ struct KernelTable {
                                       const T* normalized, Index normalized_stride, const T* gamma,
                                       const T* inverse_std, const T* sum, const T* product_sum);
 
+    // ---- layer norm: layer_norm.hpp. Each row by itself; all matrices padded, per-column arrays too.
+
+    // normalized = (z - mean) · inverse_std, with the mean and the biased variance of the row, eps inside the root;
+    // y = gamma · normalized + beta (null: 1 and 0). inverse_std has an entry a row. It and normalized may be null;
+    // normalized and y may be z.
+    void (*layer_norm)(Index rows, Index columns, const T* z, Index z_stride, double eps, const T* gamma, const T* beta,
+                       T* normalized, Index normalized_stride, T* y, Index y_stride, T* inverse_std);
+    // dy becomes dz. The sums for gamma and beta are those of batch_norm_backward_chunk, taken before.
+    void (*layer_norm_backward)(Index rows, Index columns, T* dy, Index dy_stride, const T* normalized,
+                                Index normalized_stride, const T* gamma, const T* inverse_std);
+
+    // ---- residual connections: residual.hpp. All matrices padded.
+
+    // y = x + scale · f; x null: scale · f. y may be x or f.
+    void (*residual)(Index rows, Index columns, const T* x, Index x_stride, double scale, const T* f, Index f_stride,
+                     T* y, Index y_stride);
+
     // ---- losses: loss.hpp. row_scale[r] is the weight of row r in the total; row_loss is not yet weighted.
     // ---- gradient (padded; null: not wanted) = row_scale · dloss/dlogits.
 
@@ -191,10 +212,11 @@ struct KernelTable {
     // ---- optimizers: update.hpp
 
     // One chunk (rows × vectors · lanes, dense) of a parameter: w and the states are updated in place, g is read only.
+    // column_scales (null: 1): two factors of g for each column, 2 × out_stride; they stand in for gradient_scale.
     // weight_squares and update_squares (null: not wanted): sums of squares of each column of w before, and of the
     // change of w; 3 × out_stride doubles.
-    void (*update)(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
-                   double* weight_squares, double* update_squares, Index out_stride);
+    void (*update)(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
+                   T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride);
 
     // ---- for benchmarks: peak.hpp. Runs independent chains of multiply-adds on one vector, which is left in `out`
     // ---- (and says what they start from); returns the number of operations.

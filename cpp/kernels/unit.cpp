@@ -5,10 +5,12 @@
 #include "kernels/batch_norm.hpp"
 #include "kernels/dropout.hpp"
 #include "kernels/evaluate.hpp"
+#include "kernels/layer_norm.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/peak.hpp"
+#include "kernels/residual.hpp"
 #include "kernels/statistics.hpp"
 #include "kernels/update.hpp"
 
@@ -39,6 +41,9 @@ constinit const KernelTable<Real> GM_TABLE = {
     .batch_norm_backward_chunk = unit::batch_norm_backward_chunk<Real>,
     .sum_chunks = unit::sum_chunks<Real>,
     .batch_norm_backward_apply = unit::batch_norm_backward_apply<Real>,
+    .layer_norm = unit::layer_norm<Real>,
+    .layer_norm_backward = unit::layer_norm_backward<Real>,
+    .residual = unit::residual<Real>,
     .cross_entropy = unit::cross_entropy<Real>,
     .bce_with_logits = unit::bce_with_logits<Real>,
     .mse = unit::mse<Real>,

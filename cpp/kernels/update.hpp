@@ -110,27 +110,43 @@ GM_INLINE Wide<T> difference(const Wide<T>& a, const Wide<T>& b) {
     return out;
 }
 
+// Of the factors of a gradient, the first is a power of two: a coefficient near the smallest float would lose bits.
+template <class T>
+struct GradientScale {
+    Vec<T> first, second;
+    explicit GradientScale(double coefficient) {
+        const double power = coefficient < kSmallCoefficient ? kCoefficientPower : 1.0;
+        first = scalar<T>(power);
+        second = scalar<T>(coefficient / power);
+    }
+    GradientScale(const T* column_scales, Index stride)
+        : first(load(column_scales)), second(load(column_scales + stride)) {}
+    GM_INLINE_MEMBER Vec<T> of(Vec<T> g) const { return g * first * second; }
+};
+
 template <class Rule, class T>
-static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
-                        double* weight_squares, double* update_squares, Index out_stride) {
+static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
+                        T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
     const Rule rule(spec);
-    // A coefficient near the smallest float would lose bits; it is applied in two factors, the first a power of two.
-    const double first_factor = spec.gradient_scale < 0x1p-100 ? 0x1p-64 : 1.0;
-    const Vec<T> scale1 = scalar<T>(first_factor);
-    const Vec<T> scale2 = scalar<T>(spec.gradient_scale / first_factor);
+    GradientScale<T> scale(spec.gradient_scale);
     const Vec<T> limit = scalar<T>(spec.clip_limit);
     const auto next = [&](Vec<T> old, Index at) {
-        Vec<T> gradient = load(g + at) * scale1 * scale2;
+        Vec<T> gradient = scale.of(load(g + at));
         // A NaN passes through both, as in torch.clamp.
         if (spec.clip_values) gradient = min(limit, max(-limit, gradient));
         return rule.next(old, gradient, state1 + at, state2 + at);
     };
     const Index width = vectors * kLanes<T>;
-    if (!weight_squares) {
+    if (!weight_squares && !column_scales) {
         for (Index at = 0; at < rows * width; at += kLanes<T>) store(w + at, next(load(w + at), at));
         return;
     }
     for (Index first = 0; first < width; first += kLanes<T>) {
+        if (column_scales) scale = GradientScale<T>(column_scales + first, out_stride);
+        if (!weight_squares) {
+            for (Index at = first; at < rows * width; at += width) store(w + at, next(load(w + at), at));
+            continue;
+        }
         ColumnSquares<T> weights, changes;
         weights.clear();
         changes.clear();
@@ -147,20 +163,18 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
 }
 
 template <class T>
-void update(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, T* state1, T* state2,
-            double* weight_squares, double* update_squares, Index out_stride) {
+void update(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales, T* state1,
+            T* state2, double* weight_squares, double* update_squares, Index out_stride) {
+#define GM_CASE(Rule)                                                                                     \
+    return update_with<Rule<T>>(spec, rows, vectors, w, g, column_scales, state1, state2, weight_squares, \
+                                update_squares, out_stride);
     switch (spec.rule) {
-        case UpdateRule::sgd:
-            return update_with<SgdRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares, update_squares,
-                                           out_stride);
+        case UpdateRule::sgd: GM_CASE(SgdRule)
         case UpdateRule::adam:
-        case UpdateRule::adamw:
-            return update_with<AdamRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares, update_squares,
-                                            out_stride);
-        case UpdateRule::rmsprop:
-            return update_with<RmspropRule<T>>(spec, rows, vectors, w, g, state1, state2, weight_squares,
-                                               update_squares, out_stride);
+        case UpdateRule::adamw: GM_CASE(AdamRule)
+        case UpdateRule::rmsprop: GM_CASE(RmspropRule)
     }
+#undef GM_CASE
 }
 
 }  // namespace

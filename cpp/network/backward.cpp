@@ -1,6 +1,7 @@
 #include <algorithm>
 
-#include "network/pass.hpp"
+#include "network/layer_norm.hpp"
+#include "network/residual.hpp"
 
 namespace gradiometer {
 namespace {
@@ -71,12 +72,13 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
         double* squares =
             measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk * kSquareStatistics : nullptr;
-        const bool squares_in_chain = !block.chain.empty() && block.norm == kNone;
+        const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
         if (!block.chain.empty())
             pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
                                        work.scratch(mine.begin), stride,
                                        block.slope_from_output ? work.output(number) + mine.begin * stride : delta,
                                        stride, delta, stride, squares_in_chain ? squares : nullptr);
+        if (block.layer_norm != kNone) layer_norm_backward_rows(pass, mine, number);
         if (block.norm != kNone) {
             normalize_backward(pass, team, thread, mine, number);
             if (pass.stopped) return;
@@ -91,9 +93,12 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
             pass.kernels.matmul_transposed(mine.count(), block.width, block.in_width, delta, stride,
                                            pass.parameters.values(block.weight), before, before_stride,
                                            pass.parameters.values(block.weight_before));
+        else if (block.join)
+            join_backward_rows(pass, mine, *block.join, block.width, delta, stride, before, before_stride);
         else
             for (Index r = 0; r < mine.count(); ++r)
                 std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);
+        add_skipped_gradients(pass, mine, number - 1, before, before_stride);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "network/clip_adaptive.hpp"
 #include "network/measurement.hpp"
 
 namespace gradiometer {
@@ -106,6 +107,8 @@ void decide_clip(const Pass<T>& pass, const ClipSpec& spec, ClipDecision& decisi
     } else if (spec.kind == ClipSpec::Kind::value && decision.total_norm > 0) {
         const double ratio = squares_within(pass, spec.clip_value).norm() / decision.total_norm;
         decision.coefficient = ratio < 1 || std::isnan(ratio) ? ratio : 1;
+    } else if (spec.kind == ClipSpec::Kind::adaptive) {
+        decision.coefficient = decide_adaptive_clip(pass, spec);
     }
 }
 

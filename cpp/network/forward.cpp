@@ -2,7 +2,8 @@
 #include <cmath>
 #include <vector>
 
-#include "network/pass.hpp"
+#include "network/layer_norm.hpp"
+#include "network/residual.hpp"
 
 namespace gradiometer {
 namespace {
@@ -13,10 +14,10 @@ double largest_slope(const ActivationSpec& activation) {
         case ActivationKind::leaky_relu: return std::max(1.0, std::abs(activation.first));
         case ActivationKind::elu: return std::max(1.0, std::abs(activation.first * activation.second));
         case ActivationKind::selu: return activation.first * activation.second;
-        case ActivationKind::gelu: return 1.128904145;  // at z = √2
-        case ActivationKind::gelu_tanh: return 1.129044;
-        case ActivationKind::silu: return 1.0998393194;
-        case ActivationKind::mish: return 1.0884922;
+        case ActivationKind::gelu: return 1.128904145185155;  // at z = √2
+        case ActivationKind::gelu_tanh: return 1.128993068658772;
+        case ActivationKind::silu: return 1.099839320128867;
+        case ActivationKind::mish: return 1.088498161251728;
         case ActivationKind::sigmoid: return 0.25;
         case ActivationKind::hardswish: return 1.5;
         default: return 1.0;
@@ -140,7 +141,7 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const Index at = mine.begin * stride;
         const bool in_output = block.chain.empty() || block.slope_from_output;
         T* after_norm = (in_output ? work.output(number) : work.delta(number)) + at;
-        T* z = block.norm == kNone ? after_norm : work.normalized(number) + at;
+        T* z = block.normalizes() ? work.normalized(number) + at : after_norm;
         if (block.dense != kNone) {
             pass.kernels.matmul(mine.count(), block.in_width, block.width, in.data, in.stride,
                                 pass.parameters.values(block.weight),
@@ -150,8 +151,16 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
                 measure<T>(pass, thread, mine, block.dense, block.width, {z, stride}, nullptr, 0, 0);
             in = {z, stride};
         }
+        if (block.join) {
+            join_rows(pass, mine, *block.join, block.width, in.data, in.stride, z, stride);
+            in = {z, stride};
+        }
+        if (block.layer_norm != kNone) {
+            layer_norm_rows(pass, mine, number, in.data, in.stride, after_norm, stride);
+            in = {after_norm, stride};
+        }
         if (block.norm != kNone) {
-            if (block.dense == kNone)
+            if (in.data != z)
                 for (Index r = 0; r < mine.count(); ++r)
                     std::copy_n(in.data + r * in.stride, block.width, z + r * stride);
             normalize_rows(pass, team, thread, mine, number, after_norm, stride);
@@ -165,7 +174,7 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
 
 template <class T>
 Index evaluation_scratch_size(const Plan& plan, Index rows) {
-    return 2 * rows * padded<T>(plan.max_width);
+    return (2 + plan.residual_depth) * rows * padded<T>(plan.max_width);
 }
 
 template <class T>
@@ -174,8 +183,11 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
     T* spare[2] = {scratch, scratch + mine.count() * stride};
     for (Index r = 0; r < mine.count(); ++r)
         std::copy_n(pass.input + (mine.begin + r) * pass.input_stride, pass.plan.in_features, spare[0] + r * stride);
+    T* skipped = scratch + 2 * mine.count() * stride;
+    keep_skipped_rows(pass, mine.count(), kNone, spare[0], skipped, stride);
     std::vector<T> inverse;
-    for (const Block& block : pass.plan.blocks) {
+    for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
+        const Block& block = pass.plan.blocks[number];
         if (block.dense != kNone) {
             pass.kernels.matmul(mine.count(), block.in_width, block.width, spare[0], stride,
                                 pass.parameters.values(block.weight),
@@ -183,6 +195,10 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
                                 pass.parameters.values(block.weight_after));
             std::swap(spare[0], spare[1]);
         }
+        if (block.join)
+            pass.kernels.residual(mine.count(), block.width, skipped + block.join->depth * mine.count() * stride,
+                                  stride, block.join->scale, spare[0], stride, spare[0], stride);
+        if (block.layer_norm != kNone) layer_norm_evaluate(pass, block, mine.count(), spare[0], stride);
         if (block.norm != kNone) {
             const RunningStatistics<T>& running = pass.running[block.norm];
             inverse.assign(running.variance.size(), T(0));
@@ -197,6 +213,7 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
             if (!layer.is_dropout)
                 pass.kernels.activate(layer.activation, mine.count(), block.width, spare[0], stride, spare[0], stride,
                                       nullptr, 0);
+        keep_skipped_rows(pass, mine.count(), number, spare[0], skipped, stride);
     }
     for (Index r = 0; r < mine.count(); ++r)
         std::copy_n(spare[0] + r * stride, pass.plan.out_features, out + (mine.begin + r) * out_stride);

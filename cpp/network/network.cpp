@@ -17,9 +17,9 @@ Network<T>::Network(Index in_features, const std::vector<LayerSpec>& layers, uin
         running.batch_mean.assign(width, T(0));
         running.batch_variance.assign(width, T(1));
         running_.push_back(running);
-        const Block& block = plan_.blocks[norm.block];
-        if (block.gamma != kNone) std::fill_n(parameters_.values(block.gamma), norm.width, T(1));
     }
+    for (const Block& block : plan_.blocks)
+        if (block.gamma != kNone) std::fill_n(parameters_.values(block.gamma), block.width, T(1));
 }
 
 template <class T>

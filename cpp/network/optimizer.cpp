@@ -49,7 +49,8 @@ UpdateSpec Optimizer<T>::next_update(double learning_rate) const {
 }
 
 template <class T>
-void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, const ParameterTask& task) {
+void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, bool adaptive_clip,
+                 const ParameterTask& task) {
     const ParameterSpec& p = pass.parameters.spec(task.parameter);
     const Index stride = padded<T>(p.columns);
     double* statistics = nullptr;
@@ -58,14 +59,15 @@ void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& updat
     const auto state = [&](int which) {
         return which < optimizer.spec().state_count() ? optimizer.state(which) + task.offset : nullptr;
     };
+    const T* factors = adaptive_clip ? pass.work.clip_factors(task.parameter) + task.first_column : nullptr;
     pass.kernels.update(update, task.elements(), task.vectors, pass.parameters.all_values() + task.offset,
-                        pass.parameters.all_gradients() + task.offset, state(0), state(1), statistics,
+                        pass.parameters.all_gradients() + task.offset, factors, state(0), state(1), statistics,
                         statistics ? statistics + kSquareStatistics * stride : nullptr, stride);
 }
 
 #define GM_INSTANTIATE(T)        \
     template class Optimizer<T>; \
-    template void update_task(Pass<T>&, Optimizer<T>&, const UpdateSpec&, const ParameterTask&);
+    template void update_task(Pass<T>&, Optimizer<T>&, const UpdateSpec&, bool, const ParameterTask&);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

@@ -42,8 +42,9 @@ class Optimizer {
 };
 
 // Updates the chunk of one task, and the layout that the backward product reads. With Collect::full it measures the
-// weights and their change.
+// weights and their change. With adaptive clipping, columns have factors of their own.
 template <class T>
-void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, const ParameterTask& task);
+void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, bool adaptive_clip,
+                 const ParameterTask& task);
 
 }  // namespace gradiometer

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "network/layer_norm.hpp"
+
 namespace gradiometer {
 
 void Interrupt::poll(double work) {
@@ -89,6 +91,8 @@ void gradient_task(Pass<T>& pass, Index number) {
                                    next.delta);
     } else if (task.parameter == block.bias) {
         pass.kernels.column_sums(pass.rows, task.vectors, factors.delta, stride, out);
+    } else if (block.layer_norm != kNone) {
+        layer_norm_gradient(pass, task, out);
     }
     if (pass.collect == Collect::nothing) return;
     const bool everything = pass.collect == Collect::full && p.is_weight;

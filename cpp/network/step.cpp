@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "network/clip_adaptive.hpp"
 #include "network/trainer.hpp"
 
 namespace gradiometer {
@@ -118,7 +119,7 @@ void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges,
     const auto& tasks = pass.parameters.tasks();
     for (Index i; (i = ranges.next(thread)) >= 0;) {
         update.gradient_scale = clip_.per_parameter[tasks[i].parameter];
-        update_task(pass, optimizer_, update, tasks[i]);
+        update_task(pass, optimizer_, update, clips_adaptively(), tasks[i]);
     }
 }
 
@@ -144,8 +145,9 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     const int threads = network.threads_for(rows, 3);
     network.ready_for_backward_ = network.gradients_measured_ = false;
     network.work_.reserve(rows, threads, pass.collect);
+    if (clips_adaptively()) network.work_.reserve_adaptive_clip();
     // The caller's rows are read in place where they are what the kernels read: unpadded rows only feed a product.
-    const bool in_place = !batch.rows && plan.blocks[0].dense != kNone;
+    const bool in_place = !batch.rows && !plan.copies_input;
     pass.input = in_place ? batch.examples.x + batch.first * plan.in_features : network.work_.input();
     pass.input_stride = in_place ? plan.in_features : network.work_.input_stride();
     fill_targets(batch);
@@ -175,6 +177,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
             if (thread == 0) interrupt.poll(static_cast<double>(rows * tasks[i].elements() * tasks[i].vectors) * lanes);
             if (interrupt.requested()) break;
             gradient_task(pass, i);
+            if (clips_adaptively()) measure_weights_task(pass, tasks[i]);
         }
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
@@ -204,6 +207,10 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     // The bare pass measured everything; what is not to be recorded now is left out.
     pass.collect = std::max(collect_for(steps_), Collect::squares);
     loss_known_ = !std::isnan(loss);
+    if (clips_adaptively()) {
+        network.work_.reserve_adaptive_clip();
+        for (const ParameterTask& task : pass.parameters.tasks()) measure_weights_task(pass, task);
+    }
     for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i)
         measurements_.take_gradients(pass, i, network.last_threads_);
     judge(pass, loss);

@@ -84,6 +84,7 @@ class Trainer {
     Index row_block() const;
     // After backward: norms, clipping, and whether the update may go on. Fills clip_, source_.
     void judge(Pass<T>& pass, double loss);
+    bool clips_adaptively() const { return spec_.clip.kind == ClipSpec::Kind::adaptive; }
     void update(Pass<T>& pass, double learning_rate, TaskRanges& ranges, int thread);
     // After the update: counters and the recording.
     void finish(Pass<T>& pass, double loss, double learning_rate);

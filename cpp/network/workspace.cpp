@@ -32,7 +32,7 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.
     for (const Block& block : plan.blocks) {
         strides_.push_back(row_stride<T>(block.width));
         output_offsets_.push_back(place(strides_.back()));
-        normalized_offsets_.push_back(block.norm == kNone ? 0 : place(strides_.back()));
+        normalized_offsets_.push_back(block.normalizes() ? place(strides_.back()) : 0);
     }
     for (const Index stride : strides_) delta_offsets_.push_back(place(stride));
     deltas_end_ = row_size_;
@@ -42,6 +42,10 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.
         norm_offsets_.push_back(norm_size_);
         norm_size_ += padded<T>(norm.width);
     }
+    for (const Index block : plan.layer_norm_blocks) {
+        layer_norm_offsets_.push_back(layer_norm_size_);
+        layer_norm_size_ += padded<T>(plan.blocks[block].width);
+    }
     for (const Index block : plan.dense_blocks) {
         alive_offsets_.push_back(alive_size_);
         alive_size_ += padded<T>(plan.blocks[block].width);
@@ -49,6 +53,8 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.
     for (const ParameterSpec& p : plan.parameters) {
         statistics_offsets_.push_back(statistics_size_);
         statistics_size_ += chunk_count(p.inner) * padded<T>(p.columns);
+        factor_offsets_.push_back(factors_size_);
+        factors_size_ += padded<T>(p.columns);
     }
 }
 
@@ -63,6 +69,8 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         arena_ = AlignedArray<T>(rows_ * row_size_);
         scratch_ = AlignedArray<T>(rows_ * scratch_stride_);
         norm_partials_ = AlignedArray<T>(4 * chunks_ * norm_size_);
+        row_inverse_std_ = AlignedArray<T>(static_cast<Index>(layer_norm_offsets_.size()) * rows_);
+        layer_norm_partials_ = AlignedArray<T>(2 * chunks_ * layer_norm_size_);
         row_loss_ = AlignedArray<double>(rows_);
         row_scale_ = AlignedArray<double>(rows_);
         labels_ = AlignedArray<int64_t>(rows_);
@@ -94,6 +102,19 @@ template <class T>
 double* Workspace<T>::update_statistics(Index parameter, Index chunk) {
     const Index columns = padded<T>(plan_.parameters[parameter].columns);
     return update_statistics_.data() + (statistics_offsets_[parameter] + chunk * columns) * 6;
+}
+
+template <class T>
+void Workspace<T>::reserve_adaptive_clip() {
+    if (clip_factors_.size() > 0) return;
+    weight_squares_ = AlignedArray<double>(statistics_size_ * kSquareStatistics);
+    clip_factors_ = AlignedArray<T>(2 * factors_size_);
+}
+
+template <class T>
+double* Workspace<T>::weight_squares(Index parameter, Index chunk) {
+    const Index columns = padded<T>(plan_.parameters[parameter].columns);
+    return weight_squares_.data() + (statistics_offsets_[parameter] + chunk * columns) * kSquareStatistics;
 }
 
 template class Workspace<float>;

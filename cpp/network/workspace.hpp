@@ -36,7 +36,7 @@ class Workspace {
     // The deltas of all blocks, one after the other.
     T* all_deltas() { return delta(0); }
     Index all_deltas_size() const { return rows_ * (deltas_end_ - delta_offsets_[0]); }
-    T* normalized(Index block) { return arena_.data() + rows_ * normalized_offsets_[block]; }  // blocks with a norm
+    T* normalized(Index block) { return arena_.data() + rows_ * normalized_offsets_[block]; }  // of a norm
     T* input_gradient() { return arena_.data() + rows_ * input_gradient_offset_; }
     T* targets() { return arena_.data() + rows_ * targets_offset_; }  // rows × out_features, dense
 
@@ -52,6 +52,14 @@ class Workspace {
     T* norm_merged(Index norm, int thread, int which) {
         return norm_merged_.data() + thread * 3 * norm_size_ + 3 * norm_offsets_[norm] +
                which * padded_norm_width(norm);
+    }
+
+    // Layer norm number `norm`: 1 / std of each row; sums for gamma and beta of each chunk of rows (chunks × padded
+    // width; 0: of dy, 1: of dy · x̂).
+    T* row_inverse_std(Index norm) { return row_inverse_std_.data() + norm * rows_; }
+    T* layer_norm_partial(Index norm, int which) {
+        const Index width = padded<T>(plan_.blocks[plan_.layer_norm_blocks[norm]].width);
+        return layer_norm_partials_.data() + chunks_ * 2 * layer_norm_offsets_[norm] + which * chunks_ * width;
     }
 
     double* row_loss() { return row_loss_.data(); }
@@ -72,6 +80,12 @@ class Workspace {
     // Sums of squares of whole parameters' gradients.
     SquareSum& gradient_squares(Index parameter) { return gradient_squares_[parameter]; }
 
+    // For adaptive clipping: squares of the columns of a chunk of a parameter, three arrays; and two factors for each
+    // column of a parameter, whose product its gradient is multiplied by. Both have padded columns.
+    void reserve_adaptive_clip();
+    double* weight_squares(Index parameter, Index chunk);
+    T* clip_factors(Index parameter) { return clip_factors_.data() + 2 * factor_offsets_[parameter]; }
+
     Index chunks() const { return chunks_; }
 
   private:
@@ -84,9 +98,14 @@ class Workspace {
     Index row_size_ = 0, input_stride_ = 0, scratch_stride_ = 0, norm_size_ = 0, alive_size_ = 0;
     Index input_gradient_offset_ = 0, targets_offset_ = 0, statistics_size_ = 0, deltas_end_ = 0;
     std::vector<Index> strides_, output_offsets_, delta_offsets_, normalized_offsets_, norm_offsets_, alive_offsets_;
+    std::vector<Index> layer_norm_offsets_;
     std::vector<Index> statistics_offsets_;  // in columns of doubles, of each parameter
-    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_, alive_;
-    AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_;
+    std::vector<Index> factor_offsets_;      // in columns, of each parameter
+    Index layer_norm_size_ = 0, factors_size_ = 0;
+    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_, alive_, row_inverse_std_, layer_norm_partials_,
+        clip_factors_;
+    AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_,
+        weight_squares_;
     std::vector<SquareSum> gradient_squares_;  // of each parameter
     AlignedArray<int64_t> labels_;
     AlignedArray<ActivationMoments> moments_;

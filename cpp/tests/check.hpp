@@ -116,6 +116,10 @@ void try_dropout(const KernelTable<T>& table, Report& report);
 template <class T>
 void try_batch_norm(const KernelTable<T>& table, Report& report);
 template <class T>
+void try_layer_norm(const KernelTable<T>& table, Report& report);
+template <class T>
+void try_residual(const KernelTable<T>& table, Report& report);
+template <class T>
 void try_losses(const KernelTable<T>& table, Report& report);
 template <class T>
 void try_statistics(const KernelTable<T>& table, Report& report);

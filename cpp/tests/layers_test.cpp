@@ -160,8 +160,8 @@ void try_updates(const KernelTable<T>& table, Report& report) {
             spec.correction2 = 1 - 0.95 * 0.95;
             const std::vector<T> w0 = w, m0 = first, v0 = second;
             std::vector<double> weight_squares(3 * width), update_squares(3 * width);
-            table.update(spec, rows, vectors, w.data(), g.data(), first.data(), second.data(), weight_squares.data(),
-                         update_squares.data(), width);
+            table.update(spec, rows, vectors, w.data(), g.data(), nullptr, first.data(), second.data(),
+                         weight_squares.data(), update_squares.data(), width);
             std::vector<double> wanted_weight(width), wanted_update(width);
             for (Index i = 0; i < rows * width; ++i) {
                 const double old = static_cast<double>(w0[i]), m = static_cast<double>(m0[i]),
@@ -194,8 +194,29 @@ void try_updates(const KernelTable<T>& table, Report& report) {
                              "squares of the update");
             }
             std::vector<T> again = w0, m = m0, v = v0;
-            table.update(spec, rows, vectors, again.data(), g.data(), m.data(), v.data(), nullptr, nullptr, 0);
+            table.update(spec, rows, vectors, again.data(), g.data(), nullptr, m.data(), v.data(), nullptr, nullptr, 0);
             report.expect(again == w, "the update depends on whether it is measured");
+
+            // Factors for each column: gradients that are scaled beforehand, and one coefficient that would be
+            // subnormal as a float if it came in one piece.
+            std::vector<T> scales = numbers.array<T>(2 * width), scaled = g, by_columns = w0, beforehand = w0;
+            for (Index j = 0; j < width; ++j) scales[width + j] = T(1);
+            scales[0] = static_cast<T>(kCoefficientPower);
+            scales[width] = static_cast<T>(0x1p-70);
+            g[0] = scaled[0] = static_cast<T>(0x1.8p120);
+            for (Index i = 0; i < rows * width; ++i) scaled[i] *= scales[i % width];
+            for (Index i = 0; i < rows * width; ++i) scaled[i] *= scales[width + i % width];
+            spec.gradient_scale = 1;
+            m = m0, v = v0;
+            std::vector<T> m_again = m0, v_again = v0;
+            table.update(spec, rows, vectors, by_columns.data(), g.data(), scales.data(), m.data(), v.data(), nullptr,
+                         nullptr, width);
+            table.update(spec, rows, vectors, beforehand.data(), scaled.data(), nullptr, m_again.data(), v_again.data(),
+                         nullptr, nullptr, 0);
+            report.expect(by_columns == beforehand && m == m_again && v == v_again, "factors of columns");
+            table.update(spec, rows, vectors, (by_columns = w0).data(), g.data(), scales.data(), (m = m0).data(),
+                         (v = v0).data(), weight_squares.data(), update_squares.data(), width);
+            report.expect(by_columns == beforehand, "factors of columns depend on whether the update is measured");
 
             // The same entries on every instruction set, for the hash: one cache line a row.
             const Index line = kAlignment / static_cast<Index>(sizeof(T));
@@ -204,7 +225,8 @@ void try_updates(const KernelTable<T>& table, Report& report) {
             g = same.array<T>(rows * line);
             m.assign(w.size(), T(0.5));
             v.assign(w.size(), T(0.25));
-            table.update(spec, rows, line / table.lanes, w.data(), g.data(), m.data(), v.data(), nullptr, nullptr, 0);
+            table.update(spec, rows, line / table.lanes, w.data(), g.data(), nullptr, m.data(), v.data(), nullptr,
+                         nullptr, 0);
             for (const T x : w) report.hash(x);
         }
     }

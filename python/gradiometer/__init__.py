@@ -29,11 +29,11 @@ from gradiometer.activations import (
     Softsign,
     Tanh,
 )
-from gradiometer.layers import BatchNorm, Dense, Dropout
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from gradiometer.machine import get_num_threads, info, set_num_threads
 from gradiometer.many import step_many, train_many
 from gradiometer.network import Network, mlp
-from gradiometer.optim import SGD, Adam, AdamW, ClipNorm, ClipValue, RMSprop
+from gradiometer.optim import SGD, Adam, AdamW, ClipAdaptive, ClipNorm, ClipValue, RMSprop
 from gradiometer.recording import Recording, load_recording
 from gradiometer.train import Trainer
 
@@ -48,6 +48,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "ClipAdaptive",
     "ClipNorm",
     "ClipValue",
     "Dense",
@@ -55,6 +56,7 @@ __all__ = [
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "Mish",
     "Network",
@@ -62,6 +64,7 @@ __all__ = [
     "RMSprop",
     "ReLU",
     "Recording",
+    "Residual",
     "SiLU",
     "Sigmoid",
     "Softplus",

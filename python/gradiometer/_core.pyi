@@ -123,6 +123,12 @@ class LayerSpec:
     @staticmethod
     def dropout(p: typing.SupportsFloat | typing.SupportsIndex) -> LayerSpec:
         ...
+    @staticmethod
+    def layer_norm(eps: typing.SupportsFloat | typing.SupportsIndex, affine: bool) -> LayerSpec:
+        ...
+    @staticmethod
+    def residual(body: collections.abc.Sequence[LayerSpec], scale: typing.SupportsFloat | typing.SupportsIndex) -> LayerSpec:
+        ...
 class Purpose:
     """
     Members:
@@ -399,6 +405,9 @@ class OptimizerSpec:
     def __init__(self, *, rule: UpdateRule, momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0, dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0, weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0, nesterov: bool = False, beta1: typing.SupportsFloat | typing.SupportsIndex = 0.0, beta2: typing.SupportsFloat | typing.SupportsIndex = 0.0, epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> None:
         ...
 class ClipSpec:
+    @staticmethod
+    def adaptive(clip_factor: typing.SupportsFloat | typing.SupportsIndex, eps: typing.SupportsFloat | typing.SupportsIndex) -> ClipSpec:
+        ...
     @staticmethod
     def none() -> ClipSpec:
         ...

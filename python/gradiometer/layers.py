@@ -1,15 +1,17 @@
-"""Layers other than activations: dense, batch norm and dropout."""
+"""Layers other than activations: dense, batch norm, layer norm, dropout and residual connections."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradiometer import _core
 from gradiometer._checks import check_number, check_type, check_width
-from gradiometer._layer import Layer
+from gradiometer._layer import Layer, Leaf, check_layers
+from gradiometer.activations import Activation, Identity
 from gradiometer.init import Initializer, InitSpec, check_init
 
-__all__ = ["BatchNorm", "Dense", "Dropout"]
+__all__ = ["BatchNorm", "Dense", "Dropout", "LayerNorm", "Residual", "following_activation", "following_layers"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,33 @@ class BatchNorm(Layer):
 
 
 @dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Layer normalisation over the features of each row (Ba, Kiros and Hinton 2016), as ``torch.nn.LayerNorm``.
+
+    ``y = gamma (x - mean) / sqrt(var + eps) + beta`` with the row's own mean and biased variance, in training and in
+    evaluation. Rows do not depend on each other, so a batch of one is no error.
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance, inside the root.
+    affine : bool
+        Whether there are a gamma and a beta to learn for each feature (they start at 1 and 0; in a state dict they are
+        called ``weight`` and ``bias``).
+    """
+
+    eps: float = 1e-5
+    affine: bool = True
+
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True) -> None:
+        object.__setattr__(self, "eps", check_number("eps", eps, minimum=0.0))
+        object.__setattr__(self, "affine", check_type("affine", affine, bool))
+
+    def _spec(self) -> _core.LayerSpec:
+        return _core.LayerSpec.layer_norm(self.eps, self.affine)
+
+
+@dataclass(frozen=True)
 class Dropout(Layer):
     """Drops each unit with probability p in training and scales the others by 1/(1 - p) (Srivastava et al. 2014).
 
@@ -88,3 +117,52 @@ class Dropout(Layer):
 
     def _spec(self) -> _core.LayerSpec:
         return _core.LayerSpec.dropout(self.p)
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A residual connection around some layers, ``y = x + scale · f(x)`` (He et al. 2016).
+
+    In a state dict the keys of layer j inside of the connection at index i begin with ``"i.j."``, as for a subclass of
+    ``torch.nn.Sequential`` inside of a ``torch.nn.Sequential``.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        f; it must give as many columns as it takes, which the `Network` checks. Residual connections may be nested.
+    scale : float
+        Of what is added. ``1 / √depth`` keeps the variance of a deep network without norms from growing with its depth
+        (Hayou et al. 2021).
+    """
+
+    layers: tuple[Layer, ...]
+    scale: float = 1.0
+
+    def __init__(self, layers: Iterable[Layer], scale: float = 1.0) -> None:
+        object.__setattr__(self, "layers", check_layers("layers", layers))
+        object.__setattr__(self, "scale", check_number("scale", scale))
+
+    def _spec(self) -> _core.LayerSpec:
+        return _core.LayerSpec.residual([layer._spec() for layer in self.layers], self.scale)
+
+    def _body(self) -> tuple[Layer, ...]:
+        return self.layers
+
+
+def following_layers(leaves: Sequence[Leaf], number: int) -> list[Layer]:
+    """Return what acts on the output of the dense layer `number`: the layers up to the next dense one.
+
+    They go on into a residual connection that follows, but not beyond the end of one: what comes there acts on a sum.
+    """
+    following: list[Layer] = []
+    for before, leaf in zip(leaves[number:], leaves[number + 1 :], strict=False):
+        if before.ends_body or isinstance(leaf.layer, Dense):
+            break
+        following.append(leaf.layer)
+    return following
+
+
+def following_activation(leaves: Sequence[Leaf], number: int) -> Activation:
+    """Return the first activation among the `following_layers`; the identity if there is none."""
+    layers = following_layers(leaves, number)
+    return next((layer for layer in layers if isinstance(layer, Activation)), Identity())

@@ -17,10 +17,10 @@ from gradiometer._checks import (
     check_type,
     check_width,
 )
-from gradiometer._layer import Layer
-from gradiometer.activations import Activation, Identity, activation_from_name
+from gradiometer._layer import Layer, Leaf, check_layers, leaves_of
+from gradiometer.activations import Activation, activation_from_name
 from gradiometer.init import InitSpec, draw
-from gradiometer.layers import BatchNorm, Dense, Dropout
+from gradiometer.layers import BatchNorm, Dense, Dropout, Residual, following_activation
 
 __all__ = ["Network", "mlp"]
 
@@ -46,26 +46,17 @@ def _check_dtype(dtype: Any) -> np.dtype[Any]:
     return native
 
 
-def _check_sizes(in_features: int, layers: Sequence[Layer]) -> None:
+def _check_sizes(in_features: int, leaves: Sequence[Leaf]) -> None:
     """Raise a ValueError if the weight of a dense layer is larger than any memory."""
     columns = in_features
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Dense):
-            if layer.out_features * columns > _LARGEST_WEIGHT:
+    for leaf in leaves:
+        if isinstance(leaf.layer, Dense):
+            if leaf.layer.out_features * columns > _LARGEST_WEIGHT:
                 raise ValueError(
-                    f"layers[{i}] has a weight of shape ({layer.out_features}, {columns}), which no memory can hold"
+                    f"{leaf.place} has a weight of shape ({leaf.layer.out_features}, {columns}), which no memory can "
+                    "hold"
                 )
-            columns = layer.out_features
-
-
-def _following_activation(layers: Sequence[Layer], start: int) -> Activation:
-    """Return the activation that follows the dense layer before `start`; the identity if the next dense comes first."""
-    for layer in layers[start:]:
-        if isinstance(layer, Activation):
-            return layer
-        if isinstance(layer, Dense):
-            break
-    return Identity()
+            columns = leaf.layer.out_features
 
 
 class Network:
@@ -93,16 +84,8 @@ class Network:
         self, in_features: int, layers: Iterable[Layer], *, dtype: str = "float32", seed: int | None = None
     ) -> None:
         self._in_features = check_width("in_features", in_features)
-        if isinstance(layers, (Layer, str)) or not isinstance(layers, Iterable):
-            raise TypeError(f"layers must be a list of layers, not {layers!r}")
-        self._layers = tuple(layers)
-        for i, layer in enumerate(self._layers):
-            if not isinstance(layer, Layer):
-                hint = " (an instance, not the class)" if isinstance(layer, type) else ""
-                raise TypeError(f"layers[{i}] must be a layer{hint}, not {layer!r}")
-        if not self._layers:
-            raise ValueError("layers must hold at least one layer, but it is empty")
-        _check_sizes(self._in_features, self._layers)
+        self._layers = check_layers("layers", layers)
+        _check_sizes(self._in_features, leaves_of(self._layers))
         self._dtype = _check_dtype(dtype)
         self._seed = check_seed(seed)
         self._core = _CORE_NETWORKS[self._dtype.name](
@@ -112,19 +95,21 @@ class Network:
 
     def _initialize(self) -> None:
         state = self.state_dict()
-        for i, layer in enumerate(self._layers):
+        leaves = leaves_of(self._layers)
+        for number, leaf in enumerate(leaves):
+            layer = leaf.layer
             if not isinstance(layer, Dense):
                 continue
-            key = f"{i}.weight"
+            key = f"{leaf.name}.weight"
             rows, columns = state[key].shape
-            following = _following_activation(self._layers, i + 1)
+            following = following_activation(leaves, number)
             try:
-                weight, bias = draw(layer.init, (rows, columns), following=following, seed=self._seed, layer=i)
+                weight, bias = draw(layer.init, (rows, columns), following=following, seed=self._seed, layer=number)
             except ValueError as error:
-                raise ValueError(f"layers[{i}]: {error}") from None
+                raise ValueError(f"{leaf.place}: {error}") from None
             state[key] = weight
             if layer.bias:
-                state[f"{i}.bias"] = bias
+                state[f"{leaf.name}.bias"] = bias
         self.load_state_dict(state)
 
     @property
@@ -135,9 +120,8 @@ class Network:
     @property
     def out_features(self) -> int:
         """Columns of the output."""
-        return next(
-            (layer.out_features for layer in reversed(self._layers) if isinstance(layer, Dense)), self._in_features
-        )
+        dense = [leaf.layer for leaf in leaves_of(self._layers) if isinstance(leaf.layer, Dense)]
+        return dense[-1].out_features if dense else self._in_features
 
     @property
     def layers(self) -> list[Layer]:
@@ -251,24 +235,39 @@ class Network:
         self._core.forward_count = pickled["forward_count"]
 
     def __repr__(self) -> str:
-        rows = [("", "layer", "output", "parameters")]
-        width = self._in_features
-        sizes: dict[int, int] = {}
+        sizes: dict[str, int] = {}
         for key, value in self.state_dict().items():
-            number, name = key.split(".")
+            layer, _, name = key.rpartition(".")
             if name in ("weight", "bias"):
-                sizes[int(number)] = sizes.get(int(number), 0) + value.size
-        for i, layer in enumerate(self._layers):
-            if isinstance(layer, Dense):
-                width = layer.out_features
-            rows.append((str(i), repr(layer), str(width), f"{sizes.get(i, 0):,}"))
+                sizes[layer] = sizes.get(layer, 0) + value.size
+        rows = [("", "layer", "output", "parameters"), *_table_rows(self._layers, self._in_features, sizes)]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        nested = any(layer._body() for layer in self._layers)
+        sides = ("<" if nested else ">", "<", ">", ">")
         lines = [
-            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+            "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
             for row in rows
         ]
         head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
         return "\n".join([head, *lines])
+
+
+def _table_rows(
+    layers: Sequence[Layer], width: int, sizes: Mapping[str, int], prefix: str = ""
+) -> list[tuple[str, str, str, str]]:
+    """Return number, layer, output columns and parameters of each layer; those inside of another one are indented."""
+    indent = "  " * prefix.count(".")
+    rows: list[tuple[str, str, str, str]] = []
+    for i, layer in enumerate(layers):
+        name = f"{prefix}{i}"
+        if isinstance(layer, Residual):
+            inner = sum(size for key, size in sizes.items() if key.startswith(f"{name}."))
+            rows.append((name, f"{indent}Residual(scale={layer.scale!r})", str(width), f"{inner:,}"))
+            rows += _table_rows(layer.layers, width, sizes, f"{name}.")
+            continue
+        width = layer.out_features if isinstance(layer, Dense) else width
+        rows.append((name, f"{indent}{layer!r}", str(width), f"{sizes.get(name, 0):,}"))
+    return rows
 
 
 def mlp(

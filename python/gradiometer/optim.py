@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gradiometer import _core
 from gradiometer._checks import check_number, check_type
 
-__all__ = ["SGD", "Adam", "AdamW", "ClipNorm", "ClipValue", "RMSprop"]
+__all__ = ["SGD", "Adam", "AdamW", "ClipAdaptive", "ClipNorm", "ClipValue", "RMSprop"]
 
 LearningRate = float | Callable[[int], float]
 
@@ -237,3 +237,35 @@ class ClipValue(Clip):
 
     def _spec(self) -> _core.ClipSpec:
         return _core.ClipSpec.value(self.clip_value)
+
+
+@dataclass(frozen=True)
+class ClipAdaptive(Clip):
+    """Hold each unit's gradient to a share of the unit's own norm: adaptive clipping (Brock et al. 2021, eq. 3).
+
+    ``g ← g · min(1, clip_factor · max(‖w‖, eps) / ‖g‖)``, with L2 norms of one unit at a time: a row of a `Dense`
+    weight, (in_features,). A bias, a gamma or a beta has one entry a unit, whose norm would say little, and is clipped
+    as a whole, as in the authors' program. They do not clip the last layer of a network; here all are clipped.
+
+    The recorded `clip_coefficient` is the smallest factor that a unit got, 1 if none was clipped.
+
+    Parameters
+    ----------
+    clip_factor : float
+        λ, above 0: the largest norm of a gradient, relative to that of its weights.
+    eps : float
+        The least norm that a unit counts as, above 0, so that one that starts at zero can move.
+    """
+
+    clip_factor: float = 0.01
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("clip_factor", "eps"):
+            value = check_number(name, getattr(self, name), minimum=0.0)
+            if value == 0:
+                raise ValueError(f"{name} must be above 0, not 0")
+            object.__setattr__(self, name, value)
+
+    def _spec(self) -> _core.ClipSpec:
+        return _core.ClipSpec.adaptive(self.clip_factor, self.eps)

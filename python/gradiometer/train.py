@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from gradiometer import _core
 from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
-from gradiometer._layer import Layer
+from gradiometer._layer import Layer, leaves_of
 from gradiometer.activations import Activation, activation_name
-from gradiometer.layers import BatchNorm, Dense, Dropout
+from gradiometer.layers import BatchNorm, Dense, Dropout, following_layers
 from gradiometer.network import Network
 from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display
@@ -55,7 +55,7 @@ class Trainer:
         As in `torch.nn.functional` with the mean reduction: cross entropy takes integer labels and logits and averages
         over rows, the others average over all elements. With sample weights: the weighted sum ÷ the sum of weights.
     optimizer : SGD, Adam, AdamW or RMSprop
-    clip : ClipNorm, ClipValue or None
+    clip : ClipNorm, ClipValue, ClipAdaptive or None
         Over weights, biases, gamma and beta together.
     record : {"norms", "full", None}
         What the recording holds: ``"norms"`` for `grad_norm`, `delta_norm` and the fields per step; ``"full"`` for all.
@@ -92,7 +92,7 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an optimizer such as gm.SGD(lr=0.1), not {optimizer!r}")
         if clip is not None and not isinstance(clip, Clip):
-            raise TypeError(f"clip must be a ClipNorm, a ClipValue or None, not {clip!r}")
+            raise TypeError(f"clip must be a ClipNorm, a ClipValue, a ClipAdaptive or None, not {clip!r}")
         self._settings: dict[str, Any] = {
             "loss": _choice("loss", loss, _LOSSES),
             "optimizer": optimizer,
@@ -103,7 +103,7 @@ class Trainer:
             "allow_nonfinite": check_type("allow_nonfinite", allow_nonfinite, bool),
             "seed": check_seed(seed),
         }
-        names = [f"{i}.weight" for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
+        names = [f"{leaf.name}.weight" for leaf in leaves_of(net.layers) if isinstance(leaf.layer, Dense)]
         recorder = _core.Recorder(names, record, self._settings["record_every"])
         self._connect(Recording(recorder, self._describe()))
 
@@ -292,20 +292,19 @@ class Trainer:
     def _describe(self) -> dict[str, Any]:
         """Return what the recording keeps of the network and the settings: facts for the diagnosis."""
         state = self._net.state_dict()
-        layers = self._net.layers
+        leaves = leaves_of(self._net.layers)
         described = []
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Dense):
+        for number, leaf in enumerate(leaves):
+            if not isinstance(leaf.layer, Dense):
                 continue
-            weight = state[f"{i}.weight"].astype(np.float64)
-            end = next((j for j in range(i + 1, len(layers)) if isinstance(layers[j], Dense)), len(layers))
+            weight = state[f"{leaf.name}.weight"].astype(np.float64)
             described.append(
                 {
-                    "name": f"{i}.weight",
+                    "name": f"{leaf.name}.weight",
                     "fan_in": weight.shape[1],
                     "fan_out": weight.shape[0],
                     "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
-                    **_describe_followers(layers[i + 1 : end]),
+                    **_describe_followers(following_layers(leaves, number)),
                 }
             )
         return {

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradiometer as gm
+from gradiometer._layer import Layer, leaves_of
+from gradiometer.activations import activation_from_name
 
 MAX_NORM = 1.0
 RATES = {"sgd": 1e-3, "adam": 1e-4}
@@ -27,6 +29,9 @@ class Workload:
     batch: int
     activation: str = "relu"
     batch_norm: bool = False
+    layer_norm: bool = False
+    residual: bool = False
+    """Whether each hidden layer but the first is added to what goes into it."""
     optimizer: str = "sgd"
     inputs: int = 64
     classes: int = 10
@@ -53,16 +58,16 @@ class Workload:
 
     def network(self, seed: int = 0) -> gm.Network:
         """Return the network, at its start."""
-        return gm.mlp(
-            self.inputs,
-            self.classes,
-            depth=self.depth,
-            width=self.width,
-            activation=self.activation,
-            init="xavier_normal" if self.activation != "relu" else None,
-            batch_norm=self.batch_norm,
-            seed=seed,
-        )
+        init = "xavier_normal" if self.activation != "relu" else None
+        hidden: list[Layer] = [gm.Dense(self.width, init=init)]
+        if self.batch_norm:
+            hidden.append(gm.BatchNorm())
+        if self.layer_norm:
+            hidden.append(gm.LayerNorm())
+        hidden.append(activation_from_name(self.activation))
+        others = [gm.Residual(hidden)] if self.residual else hidden
+        layers = [*hidden, *others * (self.depth - 1), gm.Dense(self.classes, init=init)]
+        return gm.Network(self.inputs, layers, seed=seed)
 
     def data(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return a batch: standard normal inputs, random labels."""
@@ -79,18 +84,19 @@ class State:
     """Of the dense layers, each (fan_out, fan_in)."""
     biases: list[NDArray[Any]]
     norms: list[tuple[NDArray[Any], NDArray[Any]]]
-    """gamma and beta of the batch norms."""
+    """gamma and beta of the batch norms or layer norms."""
 
     @classmethod
     def of(cls, net: gm.Network) -> State:
         """Take the parameters out of a network."""
         state = net.state_dict()
-        of_kind: dict[type, list[tuple[NDArray[Any], NDArray[Any]]]] = {gm.Dense: [], gm.BatchNorm: []}
-        for i, layer in enumerate(net.layers):
-            if type(layer) in of_kind:
-                of_kind[type(layer)].append((state[f"{i}.weight"], state[f"{i}.bias"]))
-        dense = of_kind[gm.Dense]
-        return cls([weight for weight, _ in dense], [bias for _, bias in dense], of_kind[gm.BatchNorm])
+        dense: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        norms: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        for leaf in leaves_of(net.layers):
+            if isinstance(leaf.layer, (gm.Dense, gm.BatchNorm, gm.LayerNorm)):
+                group = dense if isinstance(leaf.layer, gm.Dense) else norms
+                group.append((state[f"{leaf.name}.weight"], state[f"{leaf.name}.bias"]))
+        return cls([weight for weight, _ in dense], [bias for _, bias in dense], norms)
 
 
 WORKLOADS = {
@@ -99,6 +105,8 @@ WORKLOADS = {
         Workload("tiny", depth=3, width=32, batch=32, activation="sigmoid"),
         Workload("deep-narrow", depth=50, width=64, batch=128, activation="tanh"),
         Workload("classic", depth=20, width=256, batch=128, batch_norm=True, optimizer="adam"),
+        Workload("layer-norm", depth=20, width=256, batch=128, layer_norm=True, optimizer="adam"),
+        Workload("residual", depth=20, width=256, batch=128, layer_norm=True, residual=True, optimizer="adam"),
         Workload("classic-plain", depth=20, width=256, batch=128),
         Workload("wide", depth=4, width=2048, batch=512),
         Workload("very-deep", depth=500, width=64, batch=64),

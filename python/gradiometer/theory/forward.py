@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer._layer import Layer
+from gradiometer._layer import Layer, leaves_of
 from gradiometer.activations import Activation, Identity
 from gradiometer.init import orthogonal
-from gradiometer.layers import BatchNorm, Dense, Dropout
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from gradiometer.network import Network
+from gradiometer.theory.hermite import mean_values
 from gradiometer.theory.kernels import pair_kernels
 from gradiometer.theory.moments import values
 from gradiometer.theory.normalization import Normalization
+from gradiometer.theory.residual import LayerNormStage, ResidualStage, layer_normalized
 from gradiometer.theory.stages import ActivationStage, DenseStage, DropoutStage, NormStage, Stage
 
 __all__ = ["stages_of"]
@@ -31,7 +34,9 @@ class _Way:
         self._rows: Array | None = rows  # the numbers themselves, as long as no weight has touched them
         self._covariance = np.empty((0, 0))
         self._width = rows.shape[1]
+        self._mean: Callable[[], Array] | None = None  # over the units, (rows,), when asked for; None: zeros
         self._normal = False  # whether what arrives is the sum of many units
+        self._prefix = ""  # of keys in the state: the connections that this is inside of
         self._state = state
         self._keep_inputs = keep_inputs
 
@@ -44,19 +49,41 @@ class _Way:
                 self._dense(number, layer)
             case BatchNorm():
                 self._batch_norm(number, layer)
+            case LayerNorm():
+                self._layer_norm(number, layer)
+            case Residual():
+                self._residual(number, layer)
             case Dropout():
                 self._dropout(number, layer)
             case Activation():
                 self._activation(number, layer)
             case _:
-                raise ValueError(f"layers[{number}]: there is no theory for {layer!r} yet")
+                raise ValueError(f"{self._place(number)}: there is no theory for {layer!r} yet")
+
+    def _place(self, number: int) -> str:
+        """Return the layer in the user's words."""
+        return ".".join(f"layers[{index}]" for index in f"{self._prefix}{number}".split("."))
+
+    def _key(self, number: int, name: str) -> str:
+        return f"{self._prefix}{number}.{name}"
 
     def _mean_square(self, key: str, default: float) -> float:
         return float(np.mean(np.square(self._state[key], dtype=np.float64))) if key in self._state else default
 
+    def _unknown_mean(self, number: int) -> Callable[[], Array]:
+        def mean() -> Array:
+            raise ValueError(
+                f"{self._place(number)} is a batch norm of activations: the theory does not know what a layer norm or "
+                "a residual connection makes of it"
+            )
+
+        return mean
+
     def _settle(self) -> None:
         """Turn rows of numbers into their covariance."""
         if self._rows is not None:
+            mean = self._rows.mean(axis=1)
+            self._mean = lambda: mean
             self._covariance = self._rows @ self._rows.T / self._rows.shape[1]
             self._rows = None
 
@@ -64,14 +91,15 @@ class _Way:
         self._settle()
         scale = float(np.trace(self._covariance)) / len(self._covariance)
         inputs = (self._covariance / (scale or 1.0)).astype(np.float32) if self._keep_inputs else None
-        second_moment = self._mean_square(f"{number}.weight", 0.0)
-        self._covariance = self._width * second_moment * self._covariance + self._mean_square(f"{number}.bias", 0.0)
+        second_moment = self._mean_square(self._key(number, "weight"), 0.0)
+        bias = self._mean_square(self._key(number, "bias"), 0.0)
+        self._covariance = self._width * second_moment * self._covariance + bias
         if not np.isfinite(self._covariance).all():
-            raise ValueError(f"the variance of the outputs of layers[{number}] is beyond what a float64 can hold")
+            raise ValueError(f"the variance of the outputs of {self._place(number)} is beyond what a float64 can hold")
         rotation = layer.init == "orthogonal" or isinstance(layer.init, orthogonal)
         self.stages.append(
             DenseStage(
-                name=f"{number}.weight",
+                name=self._key(number, "weight"),
                 fan_in=self._width,
                 second_moment=second_moment,
                 orthogonal=rotation,
@@ -81,18 +109,61 @@ class _Way:
             )
         )
         self._width = layer.out_features
+        self._mean = None
         self._normal = True
 
     def _batch_norm(self, number: int, layer: BatchNorm) -> None:
         if self._rows is not None:
             deviation = np.sqrt(self._rows.var(axis=0) + layer.eps)
-            gamma, beta = self._state.get(f"{number}.weight", 1.0), self._state.get(f"{number}.bias", 0.0)
+            gamma = self._state.get(self._key(number, "weight"), 1.0)
+            beta = self._state.get(self._key(number, "bias"), 0.0)
             self._rows = (self._rows - self._rows.mean(axis=0)) / deviation * gamma + beta
             return
         normalization = Normalization.of(self._covariance, layer.eps)
-        gain = self._mean_square(f"{number}.weight", 1.0)
+        gain = self._mean_square(self._key(number, "weight"), 1.0)
         self.stages.append(NormStage(normalization, gain))
-        self._covariance = gain * normalization.covariance + self._mean_square(f"{number}.bias", 0.0)
+        self._covariance = gain * normalization.covariance + self._mean_square(self._key(number, "bias"), 0.0)
+        if self._mean is not None:
+            self._mean = self._unknown_mean(number)
+
+    def _layer_norm(self, number: int, layer: LayerNorm) -> None:
+        gain = self._mean_square(self._key(number, "weight"), 1.0)
+        if self._rows is not None:
+            deviation = np.sqrt(self._rows.var(axis=1, keepdims=True) + layer.eps)
+            gamma = self._state.get(self._key(number, "weight"), 1.0)
+            beta = self._state.get(self._key(number, "bias"), 0.0)
+            self._rows = (self._rows - self._rows.mean(axis=1, keepdims=True)) / deviation * gamma + beta
+            return
+        mean = np.zeros(len(self._covariance)) if self._mean is None else self._mean()
+        out, factor = layer_normalized(self._covariance, mean, self._width, layer.eps, gain)
+        self.stages.append(LayerNormStage(factor.astype(np.float32)))
+        self._covariance = out + self._mean_square(self._key(number, "bias"), 0.0)
+        self._mean = None
+
+    def _residual(self, number: int, layer: Residual) -> None:
+        body = copy.copy(self)
+        body.stages = []
+        body._prefix = f"{self._prefix}{number}."
+        for inner_number, inner in enumerate(layer.layers):
+            body.pass_through(inner_number, inner)
+        if self._rows is not None and body._rows is not None:
+            self._rows = self._rows + layer.scale * body._rows
+            return
+        if not any(isinstance(leaf.layer, Dense) for leaf in leaves_of(layer.layers)):
+            raise ValueError(
+                f"{self._place(number)} is a Residual without a dense layer inside: the theory knows those whose f(x) "
+                "is made independent of x by random weights"
+            )
+        self._settle()
+        skipped, added = self._mean, body._mean
+        self._covariance = self._covariance + layer.scale**2 * body._covariance
+        if skipped is not None and added is not None:
+            cross = layer.scale * np.multiply.outer(skipped(), added())
+            self._covariance = self._covariance + cross + cross.T
+        if added is not None:
+            self._mean = lambda: (0.0 if skipped is None else skipped()) + layer.scale * added()
+        self._normal = self._normal and body._normal
+        self.stages.append(ResidualStage(tuple(body.stages), layer.scale, self._width))
 
     def _activation(self, number: int, layer: Activation) -> None:
         if self._rows is not None:
@@ -100,18 +171,20 @@ class _Way:
             return
         if not self._normal:
             raise ValueError(
-                f"layers[{number}] = {layer!r} follows another activation or a dropout: the theory knows activations "
-                "of the outputs of a dense layer, or of a batch norm after one"
+                f"{self._place(number)} = {layer!r} follows another activation, a dropout or a sum with one of them: "
+                "the theory knows activations of the outputs of a dense layer, or of a norm after one"
             )
         kernels = pair_kernels(layer, self._covariance)
         slope, correlation = (matrix.astype(np.float32) for matrix in (kernels.slope, kernels.correlation))
         self.stages.append(ActivationStage(self._width, slope, correlation, kernels.kurtosis))
+        variance = np.diag(self._covariance)
+        self._mean = lambda: mean_values(layer, variance)
         self._covariance = kernels.value
         self._normal = False
 
     def _dropout(self, number: int, layer: Dropout) -> None:
         if layer.p == 1:
-            raise ValueError(f"layers[{number}] drops every unit: no signal comes through")
+            raise ValueError(f"{self._place(number)} drops every unit: no signal comes through")
         self._settle()
         stage = DropoutStage(1.0 - layer.p)
         self.stages.append(stage)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from gradiometer.activations import Activation
 from gradiometer.gaussian import feature_size, kinks, normal_nodes, panel_edges
-from gradiometer.theory.moments import moments, values
+from gradiometer.theory.moments import moments, piecewise_linear, values
 
-__all__ = ["TERMS", "Expansion", "expand"]
+__all__ = ["TERMS", "Expansion", "expand", "mean_values"]
 
 Array = NDArray[np.float64]
 
@@ -55,6 +55,14 @@ def expand(activation: Activation, q: Array) -> Expansion:
     table = np.stack([_row(activation, int(point)) for point in points])
     row = np.einsum("rp,rpk->rk", weights, table[where.reshape(weights.shape)])
     return Expansion(row[:, :TERMS], row[:, TERMS : 2 * TERMS], row[:, -3], row[:, -2], row[:, -1])
+
+
+def mean_values(activation: Activation, q: Array) -> Array:
+    """Return E[φ] at variances q, (rows,)."""
+    lines = piecewise_linear(activation)
+    if lines is not None:
+        return np.asarray((lines[1] - lines[0]) * np.sqrt(q / (2 * np.pi)))
+    return expand(activation, q).value[:, 0]
 
 
 @lru_cache(maxsize=2048)

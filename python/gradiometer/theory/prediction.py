@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +16,8 @@ from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
 from gradiometer.theory.forward import stages_of
 from gradiometer.theory.losses import loss_gradient
-from gradiometer.theory.stages import DenseStage
+from gradiometer.theory.residual import ResidualStage, Signal
+from gradiometer.theory.stages import DenseStage, Stage
 
 __all__ = ["Prediction", "predict"]
 
@@ -51,7 +54,9 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     `delta_norm` and `grad_norm` are those of a typical draw of the weights. In narrow networks that is below the root
     mean square: the logarithm of a squared norm has a variance of Σ (3 E[φ′⁴] / E[φ′²]² − 1) / width or less, which
     is 5 / width per layer for ReLU, and a mean that is half of it lower (Hanin 2018; Hanin and Nica 2020). `spread`
-    is its standard deviation.
+    is its standard deviation. It counts layers as independent, but in a residual network activations see much the same
+    units again and again. For ReLU, whose slope is all or nothing, the spread is then larger than predicted: over 20
+    blocks of 48 units four times, of 192 units twice; the mean is right.
 
     Where the covariance settles at a point that is unstable (Hardswish with batch norm is one), the finite width seeds
     differences that grow with depth, and the prediction is some 0.01 decades per layer low.
@@ -63,8 +68,9 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     Parameters
     ----------
     net : Network
-        Of dense layers, each followed by a batch norm, an activation and a dropout, or some of them in this order. It
-        is not changed.
+        Of dense layers, each followed by a norm, an activation and a dropout, or some of them in this order, and of
+        residual connections around a dense layer at least (He et al. 2016; Yang and Schoenholz 2017). It is not
+        changed.
     X : array
         One batch, (rows, in_features).
     y : array, optional
@@ -79,8 +85,9 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     Raises
     ------
     ValueError
-        If an argument does not fit, y comes without a loss, an activation follows another one, or there is no dense
-        layer.
+        If an argument does not fit, y comes without a loss, an activation follows another one (also where one of them
+        is a term of a residual connection's sum), a residual connection has no dense layer inside, or there is no dense
+        layer at all.
     TypeError
         If an argument is of a wrong type.
     """
@@ -91,24 +98,10 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
     stages = stages_of(net, x, keep_inputs=y is not None)
-    if not any(isinstance(stage, DenseStage) for stage in stages):
+    rows: list[_AtDense] = []
+    _travel_back(stages, Signal.of(gradient @ gradient.T, 0.0, 0.0), rows)
+    if not rows:
         raise ValueError("net must have at least one dense layer, but it has none")
-
-    covariance = gradient @ gradient.T
-    log_scale = log_spread = 0.0  # logarithms of squared norms: a deep network leaves the range of a float64
-    rows: list[tuple[str, float, float, float, float]] = []
-    for stage in reversed(stages):
-        trace = float(np.trace(covariance))
-        if trace > 0:
-            covariance /= trace
-            log_scale += math.log(trace)
-        if isinstance(stage, DenseStage):
-            present = log_scale if trace > 0 else -math.inf
-            typical = present - log_spread / 2
-            log_grad = typical + stage.log_weight_gradient(covariance)
-            rows.append((stage.name, typical, log_grad, log_spread, stage.variance))
-        log_spread += stage.spread(covariance)
-        covariance = stage.backward(covariance)
     names, log_deltas, log_grads, spread, variance = zip(*reversed(rows), strict=True)
     decades = _relative(np.array(log_deltas))
     return Prediction(
@@ -119,6 +112,32 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
         spread=(np.sqrt(spread) - math.sqrt(spread[-1])) / math.log(100.0),
         variance=np.array(variance),
     )
+
+
+class _AtDense(NamedTuple):
+    """What arrives at the output of a dense layer: logarithms of squared norms, typical of a draw of the weights."""
+
+    name: str
+    log_delta: float
+    log_grad: float
+    log_spread: float
+    variance: float
+
+
+def _travel_back(stages: Sequence[Stage], signal: Signal, rows: list[_AtDense]) -> Signal:
+    """Take the signal behind these stages to their input; a row for each dense layer, the last one first."""
+    for stage in reversed(stages):
+        if isinstance(stage, ResidualStage):
+            through = _travel_back(stage.stages, stage.into_body(signal), rows)
+            signal = stage.joined(signal, through)
+            continue
+        if isinstance(stage, DenseStage):
+            typical = signal.log_scale - signal.log_spread / 2
+            log_grad = typical + stage.log_weight_gradient(signal.covariance)
+            rows.append(_AtDense(stage.name, typical, log_grad, signal.log_spread, stage.variance))
+        spread = signal.log_spread + stage.spread(signal.covariance)
+        signal = Signal.of(stage.backward(signal.covariance), signal.log_scale, spread)
+    return signal
 
 
 def _random_gradient(shape: tuple[int, ...]) -> Array:

@@ -33,13 +33,18 @@ class Jitted(Stepwise):
 
         def loss(parameters: dict[str, Any], x: Any, y: Any) -> Any:
             h = x
+            axis = 1 if workload.layer_norm else 0
             for i, (weight, bias) in enumerate(parameters["dense"]):
+                before = h
                 h = h @ weight + bias
                 if i < workload.depth:
                     if parameters["norm"]:
                         gamma, beta = parameters["norm"][i]
-                        h = (h - h.mean(0)) * jax.lax.rsqrt(h.var(0) + 1e-5) * gamma + beta
+                        variance = h.var(axis, keepdims=True)
+                        h = (h - h.mean(axis, keepdims=True)) * jax.lax.rsqrt(variance + 1e-5) * gamma + beta
                     h = activation(h)
+                    if workload.residual and i > 0:
+                        h = before + h
             return optax.softmax_cross_entropy_with_integer_labels(h, y).mean()
 
         def step(parameters: Any, memory: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:

@@ -53,14 +53,21 @@ class _Net:
 
         self.outputs = [np.empty((len(x), len(bias)), np.float32) for bias in self.biases]
         self.deltas = [np.empty_like(output) for output in self.outputs]
+        self.axis = 1 if workload.layer_norm else 0  # of the averages of a norm
         if gammas:
             self.normalized = [np.empty_like(output) for output in self.outputs[:-1]]
-            self.inverse = [np.empty_like(gamma) for gamma in gammas]
+            self.inverse: list[Array] = list(gammas)
+        # What goes into the next layer: a sum where there are residual connections.
+        self.streams = [np.empty_like(out) if self.adds(i) else out for i, out in enumerate(self.outputs)]
         if workload.optimizer == "adam":
             self.mean, self.square, self.scratch = (np.zeros_like(self.parameters) for _ in range(3))
         self.updates = 0
         self.loss = float("nan")
         self.weight_norms: list[float] = []
+
+    def adds(self, i: int) -> bool:
+        """Tell whether layer i is added to what goes into it."""
+        return self.workload.residual and 0 < i < self.workload.depth
 
     def step(self) -> None:
         self.backward(self.forward())
@@ -79,7 +86,7 @@ class _Net:
                 if self.gammas:
                     self.normalize(i, out)
                 self.activate(out)
-            h = out
+            h = np.add(h, out, out=self.streams[i]) if self.adds(i) else out
         h -= h.max(axis=1, keepdims=True)
         chosen = h[self.rows, self.y]
         np.exp(h, out=h)
@@ -92,8 +99,10 @@ class _Net:
 
     def normalize(self, i: int, z: Array) -> None:
         normalized = self.normalized[i]
-        np.subtract(z, z.mean(axis=0), out=normalized)
-        self.inverse[i] = 1 / np.sqrt(np.einsum("ij,ij->j", normalized, normalized) / len(z) + np.float32(1e-5))
+        np.subtract(z, z.mean(axis=self.axis, keepdims=True), out=normalized)
+        squares = np.einsum("ij,ij->i" if self.axis else "ij,ij->j", normalized, normalized)
+        variance = np.expand_dims(squares / np.float32(z.shape[self.axis]), self.axis)
+        self.inverse[i] = 1 / np.sqrt(variance + np.float32(1e-5))
         normalized *= self.inverse[i]
         np.multiply(normalized, self.gammas[i], out=z)
         z += self.betas[i]
@@ -124,20 +133,30 @@ class _Net:
 
     def backward(self, delta: Array) -> None:
         for i in range(self.workload.depth, -1, -1):
+            skipped = delta.copy() if self.adds(i) else None
             if i < self.workload.depth:
                 self.times_slope(delta, self.outputs[i])
                 if self.gammas:
                     self.normalize_backward(i, delta)
-            np.matmul((self.outputs[i - 1] if i else self.x).T, delta, out=self.d_weights[i])
+            np.matmul((self.streams[i - 1] if i else self.x).T, delta, out=self.d_weights[i])
             np.sum(delta, axis=0, out=self.d_biases[i])
             if i:
                 np.matmul(delta, self.weights[i].T, out=self.deltas[i - 1])
                 delta = self.deltas[i - 1]
+            if skipped is not None:
+                delta += skipped
 
     def normalize_backward(self, i: int, delta: Array) -> None:
         normalized = self.normalized[i]
         np.sum(delta, axis=0, out=self.d_betas[i])
         np.einsum("ij,ij->j", delta, normalized, out=self.d_gammas[i])
+        if self.axis:
+            delta *= self.gammas[i]
+            normalized *= np.einsum("ij,ij->i", delta, normalized)[:, None] / np.float32(delta.shape[1])
+            normalized += delta.mean(axis=1, keepdims=True)
+            delta -= normalized
+            delta *= self.inverse[i]
+            return
         normalized *= self.d_gammas[i] / np.float32(len(delta))
         normalized += self.d_betas[i] / np.float32(len(delta))
         delta -= normalized

@@ -16,6 +16,13 @@ from gradiometer.bench.workloads import MAX_NORM, State, Workload
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
+class _Skip(nn.Sequential):
+    """A residual connection."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
 def _model(workload: Workload, state: State) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i, (fan_in, fan_out) in enumerate(workload.sizes):
@@ -23,11 +30,14 @@ def _model(workload: Workload, state: State) -> nn.Sequential:
         with torch.no_grad():
             dense.weight.copy_(torch.from_numpy(state.weights[i]))
             dense.bias.copy_(torch.from_numpy(state.biases[i]))
-        layers.append(dense)
+        hidden: list[nn.Module] = [dense]
         if i < workload.depth:
             if workload.batch_norm:
-                layers.append(nn.BatchNorm1d(fan_out))
-            layers.append(ACTIVATIONS[workload.activation]())
+                hidden.append(nn.BatchNorm1d(fan_out))
+            if workload.layer_norm:
+                hidden.append(nn.LayerNorm(fan_out))
+            hidden.append(ACTIVATIONS[workload.activation]())
+        layers += [_Skip(*hidden)] if workload.residual and 0 < i < workload.depth else hidden
     return nn.Sequential(*layers)
 
 
@@ -42,7 +52,7 @@ class _Single(Stepwise):
         self.model = _model(workload, state)
         self.loss = nn.CrossEntropyLoss()
         self.parameters = list(self.model.parameters())
-        self.weights = [layer.weight for layer in self.model if isinstance(layer, nn.Linear)]
+        self.weights = [layer.weight for layer in self.model.modules() if isinstance(layer, nn.Linear)]
         kind = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
         self.optimizer = kind(self.parameters, lr=workload.rate, fused=self.fused or None)
         self.value = torch.zeros(())
@@ -81,7 +91,9 @@ class _Many(Stepwise):
         models = [_model(workload, state) for state in states]
         stacked, buffers = torch.func.stack_module_state(models)
         self.parameters = {name: value.detach() for name, value in stacked.items()}
-        self.weight_names = [f"{i}.weight" for i, layer in enumerate(models[0]) if isinstance(layer, nn.Linear)]
+        self.weight_names = [
+            f"{name}.weight" for name, layer in models[0].named_modules() if isinstance(layer, nn.Linear)
+        ]
         self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
         self.rate = workload.rate
         base = models[0]
