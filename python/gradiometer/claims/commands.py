@@ -93,5 +93,6 @@ def _write(path: Path, results: Results) -> None:
     (path.parent / page.PICTURES).mkdir(parents=True, exist_ok=True)
     for name, outcome in results.outcomes.items():
         pictures.draw(CLAIMS[name], outcome, path.parent / page.PICTURES / f"{name}.png")
-    path.with_suffix(".json").write_text(to_json(results), "utf-8")
-    path.write_text(page.render(results), "utf-8")
+    numbers = path.with_suffix(".json")
+    numbers.write_text(to_json(results), "utf-8")
+    path.write_text(page.render(results, numbers.name), "utf-8")

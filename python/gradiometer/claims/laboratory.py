@@ -90,7 +90,7 @@ class Training:
         return Measurement.of(label, SLOPE, [float(np.median(values)) for values in slopes], theory, needed)
 
     def curve(self, label: str, window: int = EPOCH, steps: int | None = None) -> Curve:
-        """Return the loss of the batches, a mean over each window, up to where the first seed's run ended."""
+        """Return the loss of the batches, a mean over each window, up to where the first of the runs ended."""
         shortest = min(len(recording) for recording in self.recordings)
         points = max((shortest if steps is None else min(steps, shortest)) // window, 1)
         losses = [recording.loss[: points * window].reshape(points, -1).mean(axis=1) for recording in self.recordings]

@@ -22,17 +22,17 @@ def command(name: str, seeds: int) -> str:
     return f"gradiometer claims --only {name}" + ("" if seeds == DEFAULT_SEEDS else f" --seeds {seeds}")
 
 
-def render(results: Results) -> str:
-    """Return the page in Markdown."""
-    parts = [*_head(results), *_summary(results), *_reading(results)]
+def render(results: Results, numbers: str) -> str:
+    """Return the page in Markdown; ``numbers`` is the file of the figures, beside it."""
+    parts = [*_head(results, numbers), *_summary(results), *_reading(results)]
     for number, (name, outcome) in enumerate(results.outcomes.items(), start=1):
         parts += _section(number, CLAIMS[name], outcome, results.seeds)
     return "\n\n".join(parts) + "\n"
 
 
-def _head(results: Results) -> list[str]:
+def _head(results: Results, numbers: str) -> list[str]:
     return [
-        "<!-- Made by `gradiometer claims --write docs/claims.md`; do not edit. -->",
+        "<!-- Made by `gradiometer claims --write`: do not edit. -->",
         "# The claims of the notes, measured",
         _wrapped(
             "The lecture notes that this project started from say what makes gradients vanish and explode, and what "
@@ -42,7 +42,7 @@ def _head(results: Results) -> list[str]:
         ),
         _wrapped(
             "`gradiometer claims` measures all of it in a minute or two, one claim in seconds. The figures on this "
-            "page are in [claims.json](claims.json), every seed of them."
+            f"page, those of every seed, are in [{numbers}]({numbers})."
         ),
     ]
 
