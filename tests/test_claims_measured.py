@@ -10,7 +10,7 @@ import pytest
 
 import gradiometer as gm
 from gradiometer.claims.catalogue import CLAIMS
-from gradiometer.claims.criteria import DIVERGED, SLOPE
+from gradiometer.claims.criteria import ACCURACY, SLOPE
 from gradiometer.claims.laboratory import EPOCH, RELU, Laboratory, Start, Training, curve
 from gradiometer.claims.store import Results, from_json, to_json
 from gradiometer.claims.training import steps_to_goal
@@ -20,8 +20,10 @@ STORED = from_json((Path(__file__).parents[1] / "docs" / "claims.json").read_tex
 SEEDS = 2
 
 # Measured in float32, whose rounding differs between instruction sets without FMA and with it: by some 1e-5 in the
-# slopes of networks at their start. What training makes of that is not compared.
+# slopes of networks at their start, but not in chaotic ones, where a difference in rounding grows from layer to layer,
+# and not in accuracies of trainings that go nowhere. Those are not compared.
 SAME = 1e-3
+CHAOS = ("tanh, σ_w = 16", "tanh, SGD 0.01")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,8 @@ def test_the_committed_figures_are_measured_again(laboratory, name):
         for new, old in zip(case.measurements, old_case.measurements, strict=True):
             assert (new.label, new.quantity) == (old.label, old.quantity)
             assert (new.needed_text, new.needed is None) == (old.needed_text, old.needed is None)
-            if new.quantity.name == "accuracy" or (new.quantity is DIVERGED and new.label.startswith("tanh")):
-                continue  # of trainings that go nowhere: chance
+            if new.quantity is ACCURACY or new.label in CHAOS:
+                continue
             np.testing.assert_allclose(new.values, old.values[:SEEDS], atol=SAME * 40)  # decades over 40 layers
             if new.quantity is SLOPE:
                 np.testing.assert_allclose(new.values, old.values[:SEEDS], atol=SAME)

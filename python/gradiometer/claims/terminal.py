@@ -35,8 +35,8 @@ def show_in_full(console: Console, name: str, outcome: Outcome) -> None:
         console.print(Text("\n").append(_answer(case)).append(f" if {case.condition}"))
         figures = _grid()
         for measurement in case.measurements:
-            needed = "" if measurement.needed is None else f"needed {measurement.needed_text}: {measurement.met_text}"
-            figures.add_row("", *_cells(measurement), needed)
+            needed = "" if measurement.needed is None else f"needs {measurement.needed.text(measurement.quantity)}"
+            figures.add_row("", *_cells(measurement), needed, measurement.met_text if needed else "")
         console.print(figures)
     console.print()
     console.print(verdict(outcome))
