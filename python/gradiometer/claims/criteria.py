@@ -13,7 +13,7 @@ MORE_CHANGE = Quantity("further change", "decades, deeper − shallower network"
 ACCURACY = Quantity("accuracy", "share of the validation rows", ".2f")
 DIVERGED = Quantity("diverged", "runs", ".0f", counted=True)
 STEPS = Quantity("steps", "training steps to the goal", ".0f")
-SLOWER = Quantity("times as many", "steps ÷ those of the healthy network", ".1f")
+SLOWER = Quantity("times as many", "steps ÷ the healthy one's", ".1f")
 AT_ZERO = Quantity("φ′(0)", "slope of the activation at zero", ".2f")
 
 QUANTITIES = {

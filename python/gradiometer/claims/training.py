@@ -71,7 +71,7 @@ EXPLODING_DIVERGES = Claim(
     "optimizer that divides by the size of the gradient does not even notice. Neither makes the network learn: in "
     "balance with the first layer, a rate leaves the last one where it is. A bounded activation sends no number beyond "
     "its range, so that no infinity arises. Mean-field theory has the slope; it has no figure for a training.",
-    picture=f"The training loss of single batches in the first {FIRST_STEPS} steps. A cross ends a line where the "
+    picture=f"the training loss of single batches in the first {FIRST_STEPS} steps. A cross ends a line where the "
     "first of its seeds met a NaN or an infinity.",
     axes=LOSS_AXES,
     measure=_diverges,
@@ -113,7 +113,7 @@ CLIPPING_CURES = Claim(
     theory="Clipping multiplies the gradients of all layers by the same number. So it bounds the step, and cannot "
     "change the ratio of one layer to another: theory's figure is that of the unclipped network at its start. Clipping "
     "is made for the rare large gradient of a network that is otherwise in balance.",
-    picture="The training loss, a mean over each epoch. Of the network that is not clipped, single steps, up to the "
+    picture="the training loss, a mean over each epoch. Of the network that is not clipped, single steps, up to the "
     "cross, where the first of its seeds met a NaN or an infinity.",
     axes=LOSS_AXES,
     measure=_clipping,
@@ -134,12 +134,13 @@ def _slow(laboratory: Laboratory) -> Outcome:
         steps, healthy_steps = steps_to_goal(slow_run), steps_to_goal(healthy_run)
         at_least = np.minimum(steps, MOST_EPOCHS * EPOCH) / healthy_steps
         start = laboratory.start(slow)
+        bound = " (lower bound)" if np.isinf(steps).any() else ""
         sigmoid, relu = f"sigmoid, {depth} layers", f"ReLU, {depth} layers"
         measurements = (
             Measurement.of(sigmoid, CHANGE, start.slopes * (start.layers - 1), start.theory * (start.layers - 1)),
             Measurement.of(relu, STEPS, healthy_steps),
             Measurement.of(sigmoid, STEPS, steps),
-            Measurement.of(sigmoid, SLOWER, at_least, None, MANY_MORE_STEPS),
+            Measurement.of(sigmoid + bound, SLOWER, at_least, None, MANY_MORE_STEPS),
         )
         cases.append(Case(f"it has {depth} layers", measurements, (slow_run.curve(sigmoid), healthy_run.curve(relu))))
     return Outcome(tuple(cases))
@@ -174,7 +175,7 @@ VANISHING_IS_SLOW = Claim(
     "stands still, and what comes after it works on what a random layer passes on; no single rate serves both. With "
     "few layers, little is lost (the change is slope × depth), and training makes up for it. Mean-field theory has the "
     "change at the first step; it has no figure for the number of steps.",
-    picture="The training loss, a mean over each epoch.",
+    picture="the training loss, a mean over each epoch.",
     axes=LOSS_AXES,
     measure=_slow,
 )
