@@ -1,11 +1,11 @@
-"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab` and `gradiometer.bench`."""
+"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab`, `.bench` and `.claims`."""
 
 from __future__ import annotations
 
 import io
 import sys
 
-LAB_PACKAGES = ("matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
+LAB_PACKAGES = ("PIL", "matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
 
 
 def main() -> None:
@@ -15,9 +15,11 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # where there is no ÷ or σ, a question mark is better than an error
     try:
         from gradiometer.bench.commands import bench
+        from gradiometer.claims.commands import claims
         from gradiometer.lab.commands import app
 
         app.command()(bench)
+        app.command()(claims)
         app()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
