@@ -1,4 +1,4 @@
-"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab` and `gradiometer.bench`."""
+"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab`, `bench` and `sweeps`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ def main() -> None:
     try:
         from gradiometer.bench.commands import bench
         from gradiometer.lab.commands import app
+        from gradiometer.sweeps.commands import sweep
 
         app.command()(bench)
+        app.command()(sweep)
         app()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

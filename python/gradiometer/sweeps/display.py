@@ -1,4 +1,4 @@
-"""What is shown while a sweep runs: a progress bar for scripts, a live table for the command."""
+"""What is shown while a sweep runs: counts of the verdicts, the best run, a progress bar."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.best: Run | None = None
+        self.error: Run | None = None
+        """The last run that failed."""
 
     def add(self, run: Run) -> None:
         """Count a run."""
         self.counts[run.kind] += 1
-        if self.best is None or quality(run) > quality(self.best):
+        if run.outcome.error is not None:
+            self.error = run
+        elif self.best is None or quality(run) > quality(self.best):
             self.best = run
 
     def __str__(self) -> str:
@@ -58,17 +62,18 @@ def progress_bar(wanted: bool) -> Iterator[Callable[[Run, int, int], None]]:
     except ImportError as error:
         raise ImportError("progress=True needs the lab extra: pip install 'gradiometer[lab]'") from error
     tally = Tally()
-    with _bar(None) as bar:
-        task = bar.add_task("sweep", total=None)
+    with bar() as shown:
+        task = shown.add_task("sweep", total=None)
 
         def show(run: Run, done: int, total: int) -> None:
             tally.add(run)
-            bar.update(task, total=total, completed=done, description=str(tally))
+            shown.update(task, total=total, completed=done, description=str(tally))
 
         yield show
 
 
-def _bar(console: Console | None) -> Progress:
+def bar(console: Console | None = None) -> Progress:
+    """Return rich's progress bar of so many runs of all, and the time that is left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
