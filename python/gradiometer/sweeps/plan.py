@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradiometer.network import Network
 from gradiometer.sweeps.grid import plain, to_json
 from gradiometer.sweeps.names import NamedBuild
 from gradiometer.train import Trainer
@@ -19,6 +22,10 @@ from gradiometer.train import Trainer
 Build: TypeAlias = Callable[..., Trainer]
 BATCH_SIZE = "batch_size"
 """A configuration may hold it; it is the sweep's own then, and `build` does not see it."""
+
+_trained: weakref.WeakSet[Network] = weakref.WeakSet()
+"""Networks of all runs in this process: one that `build` gives out twice would be trained by two runs at once."""
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,10 @@ class Plan:
         trainer = self.build(**given, seed=seed)
         if not isinstance(trainer, Trainer):
             raise TypeError(f"build must return a gradiometer.Trainer, not {trainer!r}")
-        if trainer._core.steps:
-            raise ValueError(f"build must return a new trainer, but this one has taken {trainer._core.steps} steps")
+        with _lock:
+            if trainer._core.steps or trainer.net in _trained:
+                raise ValueError("build must make a new network and a new trainer for each run, but these were trained")
+            _trained.add(trainer.net)
         return trainer
 
     def description(self, data: Data) -> dict[str, str]:
