@@ -134,6 +134,10 @@ def run_sweep(
     if isinstance(plan.build, NamedBuild):
         for parameters in chosen:
             plan.build.check({name: value for name, value in parameters.items() if name != BATCH_SIZE})
+        if not any(plan.build.allows_nonfinite(parameters) for parameters in chosen):
+            data.check_finite()
+    for parameters in chosen:
+        check_positive_integer(BATCH_SIZE, parameters.get(BATCH_SIZE, batch_size))
     check_type("retry_failed", retry_failed, bool)
 
     kept = Store(store)

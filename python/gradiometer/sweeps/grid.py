@@ -94,9 +94,10 @@ def plain(where: str, value: Any) -> Any:
         for field in dataclasses.fields(value):
             plain(f"{where}.{field.name}", getattr(value, field.name))
         return value
+    what = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
     raise TypeError(
         f"{where} must be a number, a string, a truth value, None, a layer, an initializer, an optimizer, a clipping "
-        f"or a list of these, not {value!r}; give it a name, and let build make it from the name"
+        f"or a list of these, not {what}; give it a name, and let build make it from the name"
     )
 
 

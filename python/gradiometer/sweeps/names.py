@@ -74,6 +74,10 @@ class NamedBuild:
         if values["loss"] == "cross_entropy" and self._classes is None:
             raise TypeError('y must hold integer labels for loss="cross_entropy"')
 
+    def allows_nonfinite(self, parameters: Mapping[str, Any]) -> bool:
+        """Return whether a run with these parameters accepts data that are not finite."""
+        return bool({**self.settings, **parameters}.get("allow_nonfinite", False))
+
     @staticmethod
     def _unknown(name: str, optimizer: Any, known: set[str]) -> str:
         if any(name in names for names in OPTIMIZER_NAMES.values()):

@@ -52,6 +52,13 @@ class Data:
             raise ValueError(f"X has {train[0].shape[1]} columns but validation[0] has {held_out[0].shape[1]}")
         return cls(*train, *held_out)
 
+    def check_finite(self) -> None:
+        """Refuse a NaN or an infinity, with its place."""
+        for name, array in (("X", self.x), ("y", self.y), ("validation[0]", self.validation_x)):
+            if array is not None and not np.isfinite(array).all():
+                place = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+                raise ValueError(f"{name} must be finite, but {name}{list(place)} is {array[place]}")
+
     def digest(self) -> str:
         """Return a fingerprint of all values, shapes and dtypes."""
         sha = hashlib.sha256()
