@@ -92,7 +92,7 @@ def _run(console: Console, data: Dataset, settings: SweepFile, store: Path, retr
 
 
 def _conclude(console: Console, result: SweepResult, rows: int) -> None:
-    made, left_out = final_table(result, rows, ascii_only=console.options.ascii_only)
+    made, left_out = final_table(result, rows, width=console.width, ascii_only=console.options.ascii_only)
     console.print()
     console.print(made)
     if left_out:

@@ -67,6 +67,8 @@ def read_sweep_file(path: Path) -> SweepFile:
     for section, name in ((data, "file"), (data, "target"), (output, "store"), (output, "table")):
         if name in section:
             check_type(f"{path}: {name}", section[name], str)
+    if "target" in data and "file" not in data:
+        raise ValueError(f"{path}: [data] target names a column of the table in file; there is no file")
     seeds = train.get("seeds", 1)
     try:
         numbers = check_seeds(seeds)

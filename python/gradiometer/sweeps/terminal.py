@@ -20,6 +20,12 @@ from gradiometer.sweeps.grid import identity
 from gradiometer.sweeps.result import FAILED, Run
 
 FAILED_STYLE = "bold red"
+SPREAD_WIDTH = 80
+COLUMNS = (  # heading, field of the outcome, format, least width of the terminal
+    ("valid.\nacc.", "validation_accuracy", ".3f", 0),
+    ("valid.\nloss", "validation_loss", ".3g", 60),
+    ("slope\ndecades\n/layer", "delta_slope", "+.2f", 0),
+)
 
 
 @contextmanager
@@ -68,8 +74,11 @@ def figures(run: Run) -> str:
     return ", ".join([*parts, run.kind])
 
 
-def final_table(runs: Iterable[Run], rows: int, *, ascii_only: bool = False) -> tuple[Table, int]:
-    """Return a table of the configurations, means over their seeds, the best first; and how many it leaves out."""
+def final_table(runs: Iterable[Run], rows: int, *, width: int = 80, ascii_only: bool = False) -> tuple[Table, int]:
+    """Return a table of the configurations, means over their seeds, the best first; and how many it leaves out.
+
+    A narrow table leaves out what is missed least: the spread over the seeds, then the loss.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(identity(run.parameters), []).append(run)
@@ -78,13 +87,14 @@ def final_table(runs: Iterable[Run], rows: int, *, ascii_only: bool = False) -> 
     made = _bare_table(ascii_only)
     for name in names:
         made.add_column(_spelled(name, ascii_only), overflow="fold")
-    for heading in ("valid.\nacc.", "valid.\nloss", "slope\ndecades\n/layer"):
-        made.add_column(heading, justify="right", no_wrap=True)
+    columns = [column for column in COLUMNS if column[3] <= width]
+    for heading, *_ in columns:
+        made.add_column(heading, justify="right", no_wrap=True, overflow="fold")
     made.add_column("verdicts", overflow="fold")
-    plus_minus = "+-" if ascii_only else "±"
+    plus_minus = "" if width < SPREAD_WIDTH else " +- " if ascii_only else " ± "
     for group in ordered[:rows]:
         cells = [_spelled(str(group[0].parameters.get(name, "")), ascii_only) for name in names]
-        for field, style in (("validation_accuracy", ".3f"), ("validation_loss", ".3g"), ("delta_slope", "+.2f")):
+        for _, field, style, _ in columns:
             cells.append(_spread([getattr(run.outcome, field) for run in group], style, plus_minus))
         made.add_row(*map(Text, cells), _verdicts(group))
     return made, max(len(ordered) - rows, 0)
@@ -96,7 +106,9 @@ def _spread(values: list[float], style: str, plus_minus: str) -> str:
     if not len(finite):
         return "-"
     mean = f"{finite.mean():{style}}"
-    return mean if len(finite) == 1 else f"{mean} {plus_minus} {finite.std(ddof=1):{style.lstrip('+')}}"
+    if len(finite) == 1 or not plus_minus:
+        return mean
+    return f"{mean}{plus_minus}{finite.std(ddof=1):{style.lstrip('+')}}"
 
 
 def _verdicts(group: list[Run]) -> Text:
