@@ -255,6 +255,16 @@ def test_after_kill_9_the_same_call_goes_on(tmp_path):
     assert_same_bits(gm.load_sweep(killed), gm.load_sweep(whole))
 
 
+def test_two_processes_share_a_store(tmp_path):
+    store = tmp_path / "runs.sqlite"
+    for process in [start(store), start(store)]:
+        output, _ = process.communicate()
+        assert output.startswith(b"SweepResult of 80 runs in")
+        assert process.returncode == 0
+    assert len(finished(store)) == 80
+    assert gm.load_sweep(store).failed == []
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_keeps_what_was_finished(tmp_path, threads):
     gm.set_num_threads(threads)

@@ -8,5 +8,6 @@ or a cluster), ``result`` and ``tables`` (what comes out), ``call`` (`gradiomete
 
 from gradiometer.sweeps.call import load_sweep, sweep
 from gradiometer.sweeps.result import Run, SweepResult
+from gradiometer.sweeps.run import Outcome
 
-__all__ = ["Run", "SweepResult", "load_sweep", "sweep"]
+__all__ = ["Outcome", "Run", "SweepResult", "load_sweep", "sweep"]

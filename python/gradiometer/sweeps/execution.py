@@ -47,7 +47,7 @@ def _in_threads(plan: Plan, data: Data, tasks: list[Task]) -> Iterator[Done]:
     pool = ThreadPoolExecutor(threads)
     try:
         while True:
-            # One more than there are threads waits, so that none is idle while a result is stored.
+            # As many wait as run, so that no thread is idle while results are stored.
             for i, (parameters, seed) in itertools.islice(left, 2 * threads - len(running)):
                 running[pool.submit(execute, plan, data, parameters, seed, give_up)] = i
             if not running:

@@ -20,8 +20,8 @@ OPTIMIZERS: dict[str, type[SGD] | type[Adam] | type[RMSprop]] = {
     "adamw": AdamW,
     "rmsprop": RMSprop,
 }
-NETWORK_NAMES = tuple(set(inspect.signature(mlp).parameters) - {"in_features", "out_features", "seed"})
-TRAINER_NAMES = tuple(set(inspect.signature(Trainer).parameters) - {"net", "optimizer", "seed"})
+NETWORK_NAMES = tuple(sorted(set(inspect.signature(mlp).parameters) - {"in_features", "out_features", "seed"}))
+TRAINER_NAMES = tuple(sorted(set(inspect.signature(Trainer).parameters) - {"net", "optimizer", "seed"}))
 OPTIMIZER_NAMES = {name: tuple(field.name for field in dataclasses.fields(kind)) for name, kind in OPTIMIZERS.items()}
 SIGMA_W = "sigma_w"
 DEFAULTS: Mapping[str, Any] = {"loss": "cross_entropy", "optimizer": "sgd"}

@@ -65,7 +65,7 @@ class Data:
         for array in (self.x, self.y, self.validation_x, self.validation_y):
             if array is not None:
                 sha.update(f"{array.shape} {array.dtype.str};".encode())
-                sha.update(array.tobytes() if not array.flags.c_contiguous else array.data)
+                sha.update(array.data)
         return sha.hexdigest()
 
 

@@ -82,22 +82,32 @@ class Store:
             self._prepare(create)
 
     def _prepare(self, create: bool) -> None:
-        run = self._connection.execute
-        (application,), (version,) = run("PRAGMA application_id").fetchone(), run("PRAGMA user_version").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        ours = self._is_ours(create)
+        if not create:
+            return
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if not ours:
+            with self._transaction():
+                if not self._is_ours(create):  # another process may have been faster
+                    for statement in _SCHEMA.split(";"):
+                        self._connection.execute(statement)
+
+    def _is_ours(self, create: bool) -> bool:
+        """Return whether the tables are there; refuse a file of something else."""
+        application, version, tables = (
+            self._connection.execute(question).fetchone()[0]
+            for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
         if application != APPLICATION and (application or tables or not create):
-            raise ValueError(f"{self.name} is not the store of a sweep: it is empty, or a database of something else")
+            what = "a database of something else" if application or tables else "empty"
+            raise ValueError(f"{self.name} is not the store of a sweep: it is {what}")
         if version > VERSION:
             raise ValueError(
                 f"the store {self.name} was written by a newer gradiometer: its format is version {version}, "
                 f"this one reads up to version {VERSION}. Upgrade with: pip install --upgrade gradiometer"
             )
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = NORMAL")
-        if application != APPLICATION:
-            with self._transaction():
-                for statement in _SCHEMA.split(";"):
-                    run(statement)
+        return bool(application == APPLICATION)
 
     def describe(self, description: Mapping[str, str]) -> None:
         """Keep what is the same for all runs; if the store has it already, it must be the same.
