@@ -131,7 +131,9 @@ def test_a_build_that_cannot_be_sent(cluster):  # noqa: ARG001
         gm.sweep(lambda seed: lock, {}, X, Y, steps=1)  # noqa: ARG005
 
 
-def test_a_backend_of_threads_is_this_process(expected, monkeypatch):
+@pytest.mark.parametrize("config", [{}, {"n_jobs": 2}, {"backend": "threading"}, {"backend": "sequential"}])
+def test_without_other_processes_it_is_this_one(expected, monkeypatch, config):
     monkeypatch.undo()
-    with joblib.parallel_config(backend="threading", n_jobs=2):
+    monkeypatch.setattr(execution, "_through_joblib", lambda *_: pytest.fail("the runs went through joblib"))
+    with joblib.parallel_config(**config):
         assert_same_bits(gm.sweep(build, GRID, **CALL), expected)

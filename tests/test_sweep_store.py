@@ -112,6 +112,7 @@ def other_build(*, depth, seed):
         ({"shuffle": False}, "shuffle is True there and False here"),
         ({"X": X + np.float32(1)}, "the data differ"),
         ({"X": X.astype("f8")}, "the data differ"),
+        ({"y": (Y + 1) % 3}, "the data differ"),
         ({"validation": VALIDATION}, "the data differ"),
         ({"build": other_build}, "the build differs"),
         ({"build": functools.partial(build, dropout=0.2)}, "the build differs"),
@@ -263,6 +264,22 @@ def test_two_processes_share_a_store(tmp_path):
         assert process.returncode == 0
     assert len(finished(store)) == 80
     assert gm.load_sweep(store).failed == []
+
+
+def test_a_run_that_is_there_already_stays(tmp_path):
+    """Somebody else finishes the whole sweep while our first run is being built."""
+    store, others = tmp_path / "runs.sqlite", []
+
+    def slow(*, depth, seed):
+        if not others:
+            others.append("on its way")
+            gm.sweep(slow, GRID, X, Y, steps=1, store=store)
+            others.extend(rows(store))
+        return build(depth=depth, seed=seed)
+
+    gm.set_num_threads(1)
+    gm.sweep(slow, GRID, X, Y, steps=1, store=store)
+    assert rows(store) == others[1:]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
