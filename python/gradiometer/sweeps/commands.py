@@ -39,7 +39,6 @@ def sweep(
     where it was and repeats nothing. `examples/sweep.toml` shows all that a file may hold.
     """
     console = Console(highlight=False)
-    settings: SweepFile | None = None
     try:
         settings = read_sweep_file(file)
         place = settings.store if store is None else store

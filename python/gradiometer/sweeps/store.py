@@ -123,11 +123,7 @@ class Store:
                 self._connection.executemany("INSERT INTO sweep VALUES (?, ?)", description.items())
                 return
         differences = [
-            f"the {name} {'differ' if name == 'data' else 'differs'}"
-            if name in ("data", "build")
-            else f"{name} is {known.get(name)} there and {value} here"
-            for name, value in description.items()
-            if known.get(name) != value
+            _difference(name, known.get(name), here) for name, here in description.items() if known.get(name) != here
         ]
         if differences:
             raise ValueError(
@@ -214,6 +210,12 @@ class Store:
             raise OSError(f"the store {self.name} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{self.name} is not the store of a sweep, or damaged: {error}") from error
+
+
+def _difference(name: str, there: str | None, here: str) -> str:
+    if name == "data":
+        return "the data differ"
+    return "the build differs" if name == "build" else f"{name} is {there} there and {here} here"
 
 
 def _outcome(values: Iterable[Any]) -> Outcome:
