@@ -44,3 +44,8 @@ def test_the_first_script_is_the_readmes(tmp_path):
 def test_the_worked_example_prints_what_its_page_says(tmp_path):
     (table,) = blocks("docs/worked-example.md", "text")
     assert run(TOP / "examples" / "worked_example.py", tmp_path) == table
+
+
+def test_the_sweep_is_its_pages():
+    script = TOP / "examples" / "sweep.py"
+    assert script.read_text("utf-8").partition("\n\n")[2] == blocks("docs/sweeps.md", "python")[0]

@@ -8,8 +8,7 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradiometer import init
 from gradiometer._core import NonFiniteError, __version__
@@ -39,6 +38,7 @@ from gradiometer.train import Trainer
 
 if TYPE_CHECKING:
     from gradiometer import theory
+    from gradiometer.sweeps import load_sweep, sweep
 
 __all__ = [
     "ELU",
@@ -76,16 +76,20 @@ __all__ = [
     "info",
     "init",
     "load_recording",
+    "load_sweep",
     "mlp",
     "set_num_threads",
     "step_many",
+    "sweep",
     "theory",
     "train_many",
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import `theory` when it is first used: most programs never do."""
+def __getattr__(name: str) -> Any:
+    """Import `theory` and the sweeps when they are first used: most programs never do."""
     if name == "theory":
         return importlib.import_module("gradiometer.theory")
+    if name in ("load_sweep", "sweep"):
+        return getattr(importlib.import_module("gradiometer.sweeps"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The entry point of the command ``gradiometer``; its commands are in `gradiometer.lab`, `.bench` and `.claims`."""
+"""The entry point of the command ``gradiometer``; its commands are in `lab`, `bench`, `claims` and `sweeps`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ def main() -> None:
         from gradiometer.bench.commands import bench
         from gradiometer.claims.commands import claims
         from gradiometer.lab.commands import app
+        from gradiometer.sweeps.commands import sweep
 
         app.command()(bench)
         app.command()(claims)
+        app.command()(sweep)
         app()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

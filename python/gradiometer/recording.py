@@ -211,6 +211,10 @@ class Recording:
         """
         recording_file.write(path, *self._state())
 
+    def _to_bytes(self) -> bytes:
+        """Return the bytes that `save` would write."""
+        return recording_file.to_bytes(*self._state())
+
     def __reduce__(self) -> tuple[Callable[..., Recording], tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
         return _from_state, self._state()
 
@@ -258,7 +262,15 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
     ValueError
         The file is not a recording, is damaged, or was written by a newer version.
     """
-    metadata, arrays = recording_file.read(path)
+    return _from_file(path, *recording_file.read(path))
+
+
+def recording_from_bytes(name: str, data: bytes) -> Recording:
+    """Read a recording from the bytes of :meth:`Recording._to_bytes`; ``name`` is what messages call it."""
+    return _from_file(name, *recording_file.from_bytes(name, data))
+
+
+def _from_file(path: str | os.PathLike[str], metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
     try:
         return _from_state(metadata, arrays)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import uuid
@@ -10,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,7 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
 
     The file appears there only when it is complete: a full disk or a crash leaves what was there before.
     """
-    try:
-        text = json.dumps({"format": FORMAT, "version": VERSION, **metadata})
-    except TypeError as error:
-        raise TypeError(f"cannot save the recording: meta must hold JSON values only ({error})") from None
-    members: dict[str, Any] = {METADATA: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+    members = _members(metadata, arrays)
     target = Path(os.path.realpath(path))  # follows a link, so that the link survives
     if target.is_dir():
         raise IsADirectoryError(f"cannot save a recording to '{path}': it is a folder")
@@ -53,23 +50,47 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
         raise
 
 
+def to_bytes(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return what `write` would write."""
+    file = io.BytesIO()
+    np.savez(file, **_members(metadata, arrays))
+    return file.getvalue()
+
+
+def _members(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    try:
+        text = json.dumps({"format": FORMAT, "version": VERSION, **metadata})
+    except TypeError as error:
+        raise TypeError(f"cannot save the recording: meta must hold JSON values only ({error})") from None
+    return {METADATA: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+
+
 def read(path: FilePath) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read a recording's metadata and arrays; a ``ValueError`` says what is wrong with the file."""
     with open(os.fspath(path), "rb") as file:
-        start = file.read(4)
-        if start != b"PK\x03\x04":
-            what = "it is no .npz archive" if start else "it is empty"
-            raise ValueError(f"'{path}' is not a recording: {what}")
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"'{path}' is cut short: the end of the archive is missing")
-        file.seek(0)
-        with _blame(path):
-            archive = np.load(file, allow_pickle=False)
-            text = archive[METADATA].tobytes() if METADATA in archive.files else b""
-        metadata = _parse(path, text)
-        with _blame(path):
-            arrays = {name: archive[name] for name in archive.files if name != METADATA}
-        archive.close()
+        return _decode(path, file)
+
+
+def from_bytes(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `to_bytes` gave; ``name`` is what messages call it."""
+    return _decode(name, io.BytesIO(data))
+
+
+def _decode(path: FilePath, file: IO[bytes]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    start = file.read(4)
+    if start != b"PK\x03\x04":
+        what = "it is no .npz archive" if start else "it is empty"
+        raise ValueError(f"'{path}' is not a recording: {what}")
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"'{path}' is cut short: the end of the archive is missing")
+    file.seek(0)
+    with _blame(path):
+        archive = np.load(file, allow_pickle=False)
+        text = archive[METADATA].tobytes() if METADATA in archive.files else b""
+    metadata = _parse(path, text)
+    with _blame(path):
+        arrays = {name: archive[name] for name in archive.files if name != METADATA}
+    archive.close()
     return metadata, arrays
 
 
