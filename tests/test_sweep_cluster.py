@@ -2,16 +2,18 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
+import distributed
 import joblib
 import pytest
 
 import gradiometer as gm
 from gradiometer.sweeps import execution
 from sweep_builds import VALIDATION, X, Y, assert_same_bits, build
-
-distributed = pytest.importorskip("distributed")
 
 GRID = {"depth": [1, 2, 3, 4], "batch_norm": [False, True], "activation": ["relu", gm.LeakyReLU(0.2)]}
 CALL = {"X": X, "y": Y, "seeds": 2, "steps": 5, "batch_size": 32, "validation": VALIDATION}
@@ -103,11 +105,24 @@ def test_each_run_is_stored_as_it_comes(cluster, tmp_path):  # noqa: ARG001
     assert len(result) == 8
 
 
-@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
-def test_other_backends(expected, backend):
-    """`multiprocessing` stands for those, such as Ray's, that give results back only when a call is done."""
-    with joblib.parallel_config(backend=backend, n_jobs=2):
+def test_other_processes_of_this_machine(expected):
+    with joblib.parallel_config(backend="loky", n_jobs=2):
         assert_same_bits(gm.sweep(build, GRID, **CALL), expected)
+
+
+def test_a_backend_that_gives_results_back_when_all_are_done(expected, tmp_path):
+    """Multiprocessing stands for those, such as Ray's. It forks, so a process of its own calls it."""
+    code = (
+        "import joblib, sys, gradiometer as gm\n"
+        "from test_sweep_cluster import CALL, GRID, build\n"
+        "with joblib.parallel_config(backend='multiprocessing', n_jobs=2):\n"
+        "    gm.sweep(build, GRID, store=sys.argv[1], **CALL)\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", code, str(tmp_path / "runs.sqlite")]
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    assert_same_bits(gm.load_sweep(tmp_path / "runs.sqlite"), expected)
 
 
 def test_failing_runs_elsewhere(cluster):  # noqa: ARG001
