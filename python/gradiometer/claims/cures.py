@@ -76,8 +76,8 @@ BATCH_NORM_STABILISES = Claim(
     theory="Batch norm divides the scale of the weights out, so that it no longer matters. What remains is a growth of "
     "squared gradients by E[φ′²] / Var[φ] per layer, which is never below 1 (Yang 2019; "
     "`gm.theory.batch_norm_growth`): for ReLU π/(π − 1) = 1.467. On the norm that is 1.21, or +0.083 decades per "
-    "layer. So gradients explode at the start: by a factor of 46 in 20 layers, which does little harm, of 200 in 28 "
-    "and of 14,000 in 50.",
+    "layer. So gradients explode at the start: by a factor of 46 in 20 layers, 200 in 28 and 14,000 in "
+    "50.",
     picture=SIGNAL_PICTURE,
     axes=SIGNAL_AXES,
     measure=_batch_norm,
