@@ -72,6 +72,25 @@ def test_a_network_whose_weights_are_too_large_explodes_clipped_or_not(digits):
     assert "clipping" in found.cause
 
 
+@pytest.mark.parametrize(
+    ("hidden", "verdict", "cause"),
+    [
+        ([gm.Residual([gm.ReLU(), gm.Dense(64, init="kaiming_normal")])], "exploding", "residual connections"),
+        ([gm.Residual([gm.ReLU(), gm.Dense(64)], scale=0.15)], "healthy", ""),
+        # Weights of any size, which a norm makes up for.
+        ([gm.Residual([gm.LayerNorm(), gm.ReLU(), gm.Dense(64, init=scaled(5.0))])], "healthy", ""),
+        ([gm.LayerNorm(), gm.Tanh(), gm.Dense(64, init=scaled(0.1))], "healthy", ""),
+        ([gm.LayerNorm(), gm.Tanh(), gm.Dense(64, init=scaled(0.1))] * 2, "exploding", "layer norm and depth"),
+    ],
+)
+def test_residual_connections_and_layer_norm_at_the_start(digits, hidden, verdict, cause):
+    net = gm.Network(64, [gm.Dense(64), *hidden * 40, gm.Dense(10)], seed=0)
+    trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.0), record="full", seed=0)
+    found = trainer.fit(*digits, epochs=1, batch_size=128).diagnose()
+    assert found.verdict == verdict, str(found)
+    assert cause in found.cause
+
+
 def test_units_pushed_below_zero_are_dead(digits):
     net = gm.mlp(64, 10, depth=4, width=64, seed=0)
     state = net.state_dict()

@@ -204,8 +204,13 @@ def test_adaptive_clipping_of_huge_gradients_in_float32(size):
     assert recording.clip_coefficient[0] == pytest.approx(smallest, rel=1e-6)
 
 
-def test_adaptive_clipping_of_a_gradient_that_is_not_finite_says_so():
-    net = gm.Network(6, [gm.Dense(3)], seed=0)
-    _, _, recording = adaptive(net, gm.ClipAdaptive(), np.nan)
+@pytest.mark.parametrize("where", [0, 2])
+def test_adaptive_clipping_of_a_gradient_that_is_not_finite_says_so(where):
+    """In one unit, whatever the units before and after it are."""
+    net = gm.Network(6, [gm.Dense(3, bias=False)], seed=0)
+    dy_size = np.ones(3)
+    dy_size[where] = np.nan
+    _, change, recording = adaptive(net, gm.ClipAdaptive(), dy_size)
     assert np.isnan(recording.clip_coefficient[0])
     assert recording.nonfinite is not None
+    assert np.isnan(change["0.weight"]).all(axis=1).tolist() == [unit == where for unit in range(3)]

@@ -102,7 +102,7 @@ void decide_clip(const Pass<T>& pass, const ClipSpec& spec, ClipDecision& decisi
         for (const std::vector<Index>& group : by_layer(pass.plan)) {
             const double coefficient = coefficient_of(norm_of(group), spec.max_norm);
             for (const Index i : group) decision.per_parameter[i] = coefficient;
-            if (!(coefficient >= decision.coefficient)) decision.coefficient = coefficient;
+            if (coefficient < decision.coefficient || std::isnan(coefficient)) decision.coefficient = coefficient;
         }
     } else if (spec.kind == ClipSpec::Kind::value && decision.total_norm > 0) {
         const double ratio = squares_within(pass, spec.clip_value).norm() / decision.total_norm;

@@ -51,7 +51,7 @@ double decide_adaptive_clip(const Pass<T>& pass, const ClipSpec& spec) {
             const double weight =
                 norm_of_columns(p, first, end, stride, [&](Index chunk) { return pass.work.weight_squares(i, chunk); });
             const double coefficient = unit_coefficient(gradient, spec.clip_factor * std::max(weight, spec.eps));
-            if (!(coefficient >= smallest)) smallest = coefficient;
+            if (coefficient < smallest || std::isnan(coefficient)) smallest = coefficient;
             const double power = coefficient < kSmallCoefficient ? kCoefficientPower : 1.0;
             std::fill(factors + first, factors + end, static_cast<T>(power));
             std::fill(factors + stride + first, factors + stride + end, static_cast<T>(coefficient / power));

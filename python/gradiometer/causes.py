@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 NEUTRAL_SIGMA_W = {
     "relu": 2**0.5,
@@ -49,6 +49,9 @@ class Facts:
     layers: int
     activation: str | None = None
     batch_norm: bool = False
+    layer_norm: bool = False
+    residual: bool = False
+    """There are residual connections."""
     sigma_w: float | None = None
     saturated: tuple[str, ...] = ()
     update_to_weight: float | None = None
@@ -61,15 +64,27 @@ class Facts:
     """Not even the last layer gets a gradient."""
 
 
-def architecture(meta: Mapping[str, Any]) -> tuple[str | None, bool, float | None]:
-    """Return the activation most hidden layers have, whether one has batch norm, and their median σ_w."""
+class Architecture(NamedTuple):
+    """What was built: see `Facts`."""
+
+    activation: str | None
+    batch_norm: bool
+    layer_norm: bool
+    residual: bool
+    sigma_w: float | None
+
+
+def architecture(meta: Mapping[str, Any]) -> Architecture:
+    """Return the activation most hidden layers have, what one of them has at least, and their median σ_w."""
     hidden: Sequence[Mapping[str, Any]] = list(meta.get("layers") or [])[:-1]
     activations = Counter(layer["activation"] for layer in hidden if layer.get("activation"))
     scales = sorted(layer["sigma_w"] for layer in hidden if layer.get("sigma_w") is not None)
-    return (
-        activations.most_common(1)[0][0] if activations else None,
-        any(layer.get("batch_norm") for layer in hidden),
-        scales[len(scales) // 2] if scales else None,
+    return Architecture(
+        activation=activations.most_common(1)[0][0] if activations else None,
+        batch_norm=any(layer.get("batch_norm") for layer in hidden),
+        layer_norm=any(layer.get("layer_norm") for layer in hidden),
+        residual=any(layer.get("residual") for layer in hidden),
+        sigma_w=scales[len(scales) // 2] if scales else None,
     )
 
 
@@ -121,6 +136,18 @@ def _exploding(facts: Facts) -> tuple[str, str]:
             f"than 1 in each of {facts.layers} layers"
         )
         cure = "fewer layers, less dropout or a larger batch"
+    elif facts.residual:
+        cause = (
+            "residual connections and depth: what comes back through each body is added to what goes around it, so "
+            f"that the signal grows with each of {facts.layers} layers{_scale(facts)}"
+        )
+        cure = "a smaller scale of the connections (1/√depth), a norm at the beginning of each body, or smaller weights"
+    elif facts.layer_norm:
+        cause = (
+            "layer norm and depth: dividing by the spread of a row multiplies the signal by a little more than 1 in "
+            f"each of {facts.layers} layers"
+        )
+        cure = "fewer layers, or residual connections around them"
     elif too_large:
         cause, cure = too_large, f"{_init(facts)}, or batch norm"
     else:
@@ -172,9 +199,10 @@ def _nonfinite(facts: Facts) -> tuple[str, str]:
 def _weight_scale(facts: Facts, size: str) -> str | None:
     """Return the sentence that the weights are too "small" or too "large"; None if they are not known to be.
 
-    Batch norm takes the scale of the weights out of the signal.
+    A norm takes the scale of the weights out of the signal, and a residual connection goes around them.
     """
-    neutral = None if facts.batch_norm else NEUTRAL_SIGMA_W.get(facts.activation or "")
+    unrelated = facts.batch_norm or facts.layer_norm or facts.residual
+    neutral = None if unrelated else NEUTRAL_SIGMA_W.get(facts.activation or "")
     if neutral is None or facts.sigma_w is None:
         return None
     off = facts.sigma_w / neutral - 1

@@ -60,7 +60,8 @@ class Evidence:
         measured = np.ix_(self._rows, self._columns)
         self.grad = Signal.of("grad_norm", grad[measured])
         self.delta = None if delta is None else Signal.of("delta_norm", delta[measured])
-        self.activation, self.batch_norm, self._initial_sigma_w = causes.architecture(recording.meta)
+        self._architecture = causes.architecture(recording.meta)
+        self.activation = self._architecture.activation
 
     def kinds(self) -> Kinds:
         """Return the state of each measured step, by `delta_norm`; where that is level, by `grad_norm`."""
@@ -95,8 +96,10 @@ class Evidence:
         return causes.Facts(
             layers=len(self.names),
             activation=self.activation,
-            batch_norm=self.batch_norm,
-            sigma_w=self._initial_sigma_w if self.event else self._present_sigma_w(rows),
+            batch_norm=self._architecture.batch_norm,
+            layer_norm=self._architecture.layer_norm,
+            residual=self._architecture.residual,
+            sigma_w=self._architecture.sigma_w if self.event else self._present_sigma_w(rows),
             saturated=self.saturated(rows),
             update_to_weight=None if ratio is None else median(ratio[recent]),
             clipping=self._recording.meta.get("clip") is not None,
@@ -165,10 +168,10 @@ class Evidence:
         weight = self._per_layer("weight_norm")
         layers = self._recording.meta.get("layers") or []
         if weight is None or not len(rows) or len(layers) != len(self.names) or len(layers) < 2:
-            return self._initial_sigma_w
+            return self._architecture.sigma_w
         fan_out = np.array([layer.get("fan_out", np.nan) for layer in layers[:-1]], np.float64)
         sigma_w = np.median(weight[rows, :-1] / np.sqrt(fan_out))
-        return float(sigma_w) if np.isfinite(sigma_w) else self._initial_sigma_w
+        return float(sigma_w) if np.isfinite(sigma_w) else self._architecture.sigma_w
 
 
 def median(values: Floats) -> float:

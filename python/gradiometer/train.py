@@ -13,7 +13,7 @@ from gradiometer import _core
 from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
 from gradiometer._layer import Layer, leaves_of
 from gradiometer.activations import Activation, activation_name
-from gradiometer.layers import BatchNorm, Dense, Dropout, following_layers
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, following_layers
 from gradiometer.network import Network
 from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display
@@ -304,6 +304,7 @@ class Trainer:
                     "fan_in": weight.shape[1],
                     "fan_out": weight.shape[0],
                     "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
+                    "residual": "." in leaf.name,
                     **_describe_followers(following_layers(leaves, number)),
                 }
             )
@@ -323,5 +324,6 @@ def _describe_followers(layers: list[Layer]) -> dict[str, Any]:
     return {
         "activation": "identity" if activation is None else activation_name(activation),
         "batch_norm": any(isinstance(layer, BatchNorm) for layer in layers),
+        "layer_norm": any(isinstance(layer, LayerNorm) for layer in layers),
         "dropout": max((layer.p for layer in layers if isinstance(layer, Dropout)), default=0.0),
     }
