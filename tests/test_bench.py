@@ -53,17 +53,28 @@ def test_operations_are_counted_as_on_paper():
     assert len({size.name for size in grid()}) == len(grid())
 
 
+def test_the_share_of_the_peak_is_that_of_each_round():
+    """A machine that is five times slower in the first round has a peak that is five times lower in it."""
+    flops = SMALL[0].flops
+    timings = {"numpy": harness.Timing([1.0, 0.2]), "torch": harness.Timing(skipped="not there")}
+    outcome = harness.Outcome(SMALL[0], timings, peaks=[2 * flops, 10 * flops])
+    assert outcome.share_of_peak("numpy") == pytest.approx(0.5)
+    assert math.isnan(outcome.share_of_peak("torch"))
+
+
 def test_a_run_gives_ratios_and_says_who_was_left_out():
     outcome = harness.run(SMALL[0], ["numpy", "torch.compile"], rounds=2, seconds=0.01)
     assert set(outcome.timings) == {"gradiometer", "numpy", "torch.compile"}
     assert len(outcome.timings["numpy"].rounds) == 2
     assert outcome.ratio("gradiometer") == 1
+    assert len(outcome.peaks) == 2
+    assert 0 < outcome.share_of_peak("numpy") < 1
     assert outcome.ratio("numpy") > 0
     assert outcome.timings["numpy"].disagreement < 1e-4
     machine = harness.Machine("avx2", 2, 1e11, 1e11, 1e10)
     data = json.loads(json.dumps(report.as_json([outcome], machine)))
     assert data["workloads"][0]["peers"]["numpy"]["ratio"] == outcome.ratio("numpy")
-    assert report.table([outcome], machine).row_count == 3
+    assert report.table([outcome]).row_count == 3
     assert data["workloads"][0]["depth"] == 2
     assert data["versions"].keys() >= {"gradiometer", "numpy"}
 

@@ -54,7 +54,7 @@ def bench(
         with console.status("") as status:
             for workload in chosen:
                 outcomes.append(harness.run(workload, timed, rounds=rounds, seconds=seconds, say=status.update))
-        console.print(report.table(outcomes, machine) if shares is None else report.kernel_table(shares))
+        console.print(report.table(outcomes) if shares is None else report.kernel_table(shares))
         for note in report.notes(outcomes):
             console.print(note, style="dim", markup=False, soft_wrap=True)
         if to_json is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from gradiometer import _core
 from gradiometer.bench import peers
-from gradiometer.bench.worker import Start, Worker
+from gradiometer.bench.worker import PAUSE, Start, Worker
 from gradiometer.bench.workloads import Workload
 from gradiometer.machine import get_num_threads, info
 
@@ -54,11 +56,18 @@ class Outcome:
 
     workload: Workload
     timings: dict[str, Timing]
+    peaks: list[float] = field(default_factory=list)
+    """Operations a second in registers, measured in each round: the machine is not the same from minute to minute."""
 
     def ratio(self, peer: str) -> float:
         """Return the median over rounds of the peer's time ÷ ours: how many times faster we are."""
         theirs, ours = self.timings[peer].rounds, self.timings[OURS].rounds
         return float(np.median(np.array(theirs) / np.array(ours))) if theirs else float("nan")
+
+    def share_of_peak(self, peer: str) -> float:
+        """Return the median over rounds of the peer's operations a second ÷ the peak of that round."""
+        rounds = self.timings[peer].rounds
+        return float(np.median(self.workload.flops / np.array(rounds) / np.array(self.peaks))) if rounds else math.nan
 
     @property
     def fastest_peer(self) -> str | None:
@@ -125,6 +134,8 @@ def run(
             timing.disagreement = _compare(name, start, ours, UPDATE_AGREEMENT[workload.optimizer])
         for turn in range(rounds):
             say(f"{workload.name}: round {turn + 1} of {rounds}")
+            time.sleep(PAUSE)
+            outcome.peaks.append(_core.measure_peak(get_num_threads()))
             order = list(workers)
             for name in order[turn % len(order) :] + order[: turn % len(order)]:
                 outcome.timings[name].rounds.append(float(np.median(workers[name].time(seconds))))

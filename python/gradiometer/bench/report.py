@@ -34,7 +34,7 @@ def time_text(seconds: float) -> str:
     return "" if math.isnan(seconds) else f"{seconds * 1e9:.3g} ns"
 
 
-def table(outcomes: list[Outcome], machine: Machine) -> Table:
+def table(outcomes: list[Outcome]) -> Table:
     """Return one row for each workload and peer."""
     made = _bare_table(["workload", "peer"], ["a step", "quartiles", "GFLOP/s", "of peak", "÷ ours"])
     for outcome in outcomes:
@@ -51,7 +51,7 @@ def table(outcomes: list[Outcome], machine: Machine) -> Table:
                     time_text(timing.seconds),
                     quartiles,
                     f"{speed / 1e9:.1f}",
-                    f"{speed / machine.peak:.0%}",
+                    f"{outcome.share_of_peak(name):.0%}",
                     f"{outcome.ratio(name):.2f}",
                     style="bold" if name == OURS else "",
                 )
@@ -110,7 +110,7 @@ def as_json(outcomes: list[Outcome], machine: Machine, kernels: list[KernelShare
             "cache_bandwidth": machine.cache_bandwidth,
             "memory_bandwidth": machine.memory_bandwidth,
         },
-        "workloads": [_workload_json(outcome, machine) for outcome in outcomes],
+        "workloads": [_workload_json(outcome) for outcome in outcomes],
     }
     if kernels is not None:
         made["kernels"] = [asdict(share) | {"limit": share.limit, "share": share.share} for share in kernels]
@@ -124,9 +124,9 @@ def _versions(outcomes: list[Outcome]) -> dict[str, str]:
     return {OURS: gm.__version__} | {package: importlib.metadata.version(package) for package in packages}
 
 
-def _workload_json(outcome: Outcome, machine: Machine) -> dict[str, Any]:
+def _workload_json(outcome: Outcome) -> dict[str, Any]:
     workload = outcome.workload
-    made: dict[str, Any] = asdict(workload) | {"flops": workload.flops, "peers": {}}
+    made: dict[str, Any] = asdict(workload) | {"flops": workload.flops, "peaks": outcome.peaks, "peers": {}}
     for name, timing in outcome.timings.items():
         made["peers"][name] = (
             {"skipped": timing.skipped}
@@ -136,7 +136,7 @@ def _workload_json(outcome: Outcome, machine: Machine) -> dict[str, Any]:
                 "quartiles": timing.spread,
                 "rounds": timing.rounds,
                 "flops_per_second": workload.flops / timing.seconds,
-                "share_of_peak": workload.flops / timing.seconds / machine.peak,
+                "share_of_peak": outcome.share_of_peak(name),
                 "ratio": outcome.ratio(name),
                 "disagreement": timing.disagreement,
             }
