@@ -137,6 +137,13 @@ struct Deviations {
             squares.part[v] = fma(deviation, deviation, squares.part[v]);
         }
     }
+
+    GM_INLINE_MEMBER void join(const Deviations& other) {
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
+            sum.part[v] = sum.part[v] + other.sum.part[v];
+            squares.part[v] = squares.part[v] + other.squares.part[v];
+        }
+    }
 };
 
 // Mean and squared deviations in one pass around a value of the data: that is within √n standard deviations of the
@@ -156,9 +163,10 @@ GM_INLINE void centered_moments(Index rows, Index columns, const T* h, Index str
         }
         for (; j < columns; j += kVirtualLanes) even.add(to_double(load16(h, j, columns)), centers, columns - j);
     }
-    const double total = fold(even.sum) + fold(odd.sum);
+    even.join(odd);
+    const double total = fold(even.sum);
     const double shift = total / static_cast<double>(rows * columns);
-    const double deviations = fold(even.squares) + fold(odd.squares) - shift * total;
+    const double deviations = fold(even.squares) - shift * total;
     out.mean = center + shift;
     out.squared_deviations = deviations < 0 ? 0 : deviations;
 }
@@ -169,10 +177,12 @@ GM_INLINE double flat_slopes(Index rows, Index columns, const T* slope, Index st
     Ints<T> below = broadcast_int<T>(0);
     for (Index j = 0; j < columns; j += kLanes<T>) {
         Ints<T> bits = bits_of(load(alive + j));
-        const Mask<T> inside = first_lanes<T>(columns - j);
+        const bool whole = j + kLanes<T> <= columns;
         for (Index r = 0; r < rows; ++r) {
             const Vec<T> magnitude = abs(load(slope + r * stride + j));
-            below = count(below, (magnitude < broadcast(limit)) & inside);
+            Mask<T> flat = magnitude < broadcast(limit);
+            if (!whole) flat = flat & first_lanes<T>(columns - j);
+            below = count(below, flat);
             bits = bits | bits_of(magnitude);
         }
         store(alive + j, from_bits<T>(bits));
