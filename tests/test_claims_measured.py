@@ -91,10 +91,11 @@ def test_nothing_at_all_at_the_first_layer_is_a_slope_of_minus_infinity():
 
 
 class MadeUp:
-    """A recording of which only the losses are asked for."""
+    """A recording of which only the losses are asked for, and whether they broke off."""
 
-    def __init__(self, loss):
+    def __init__(self, loss, nonfinite=None):
         self.loss = np.array(loss)
+        self.nonfinite = nonfinite
 
     def __len__(self):
         return len(self.loss)
@@ -118,6 +119,14 @@ def test_a_curve_of_the_loss_ends_with_the_first_run_that_does():
     whole = training.curve("net", window=2)
     assert (whole.x, whole.low, whole.high) == ((2, 4), (0.5, 2.5), (1.5, 3.5))
     assert training.curve("net", window=1, steps=3).x == (1, 2, 3)
+    assert not whole.broken
+
+
+def test_a_curve_is_broken_if_it_ends_where_a_run_does():
+    training = Training([MadeUp(range(7)), MadeUp(range(1, 5), (4, "0.weight", "gradient"))], [0.0] * 2, [0.1] * 2)
+    assert training.curve("net", window=2).broken
+    assert training.curve("net", window=1, steps=5).broken
+    assert not training.curve("net", window=1, steps=4).broken
 
 
 def test_a_curve_keeps_what_is_not_finite():

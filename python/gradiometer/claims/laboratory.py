@@ -94,7 +94,9 @@ class Training:
         shortest = min(len(recording) for recording in self.recordings)
         points = max((shortest if steps is None else min(steps, shortest)) // window, 1)
         losses = [recording.loss[: points * window].reshape(points, -1).mean(axis=1) for recording in self.recordings]
-        return curve(label, np.arange(1, points + 1) * window, np.array(losses))
+        broken = any(recording.nonfinite is not None for recording in self.recordings)
+        whole = steps is None or shortest < steps
+        return curve(label, np.arange(1, points + 1) * window, np.array(losses), broken=broken and whole)
 
 
 class Laboratory:
@@ -144,14 +146,14 @@ class Laboratory:
             )
 
 
-def curve(label: str, x: NDArray[np.int64], values: Array) -> Curve:
+def curve(label: str, x: NDArray[np.int64], values: Array, *, broken: bool = False) -> Curve:
     """Return the median and the range over the seeds, (seeds, points), with as many digits as a picture shows."""
 
     def kept(numbers: Array) -> tuple[float, ...]:
         return tuple(float(f"{number:.4g}") for number in numbers)
 
     low, median, high = values.min(axis=0), np.median(values, axis=0), values.max(axis=0)
-    return Curve(label, kept(x.astype(float)), kept(low), kept(median), kept(high))
+    return Curve(label, kept(x.astype(float)), kept(low), kept(median), kept(high), broken)
 
 
 SIGMOID = Architecture()

@@ -134,6 +134,8 @@ class Curve:
     low: tuple[float, ...]
     median: tuple[float, ...]
     high: tuple[float, ...]
+    broken: bool = False
+    """Whether it ends where a run met a NaN or an infinity."""
 
 
 @dataclass(frozen=True)

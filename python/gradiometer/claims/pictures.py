@@ -62,7 +62,6 @@ def _draw_curves(axes: Axes, claim: Claim, outcome: Outcome) -> None:
     from matplotlib.ticker import MaxNLocator
 
     loss = claim.axes == LOSS_AXES
-    longest = max(curve.x[-1] for case in outcome.cases for curve in case.curves)
     axes.set_yscale("log")
     for number, case in enumerate(outcome.cases):
         colour = _colour(number)
@@ -70,7 +69,7 @@ def _draw_curves(axes: Axes, claim: Claim, outcome: Outcome) -> None:
             low, median, high = (_positive(values) for values in (curve.low, curve.median, curve.high))
             axes.fill_between(curve.x, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(curve.x, median, color=colour, linestyle=DASHES[place % len(DASHES)], label=curve.label)
-            if loss and curve.x[-1] < longest:
+            if curve.broken:
                 end = np.flatnonzero(~np.isnan(median))[-1:]
                 axes.plot(np.array(curve.x)[end], median[end], color=colour, marker="X", markersize=9)
     if loss:

@@ -72,6 +72,7 @@ def _case(case: Case) -> dict[str, Any]:
                 "low": _numbers(curve.low),
                 "median": _numbers(curve.median),
                 "high": _numbers(curve.high),
+                "broken": curve.broken,
             }
             for curve in case.curves
         ],
@@ -90,7 +91,14 @@ def _read_case(case: dict[str, Any]) -> Case:
         for measurement in case["measurements"]
     )
     curves = tuple(
-        Curve(curve["label"], *(_floats(curve[part]) for part in ("x", "low", "median", "high")))
+        Curve(
+            label=curve["label"],
+            x=_floats(curve["x"]),
+            low=_floats(curve["low"]),
+            median=_floats(curve["median"]),
+            high=_floats(curve["high"]),
+            broken=curve["broken"],
+        )
         for curve in case["curves"]
     )
     return Case(case["condition"], measurements, curves)
