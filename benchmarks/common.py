@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ import gradiometer as gm
 from gradiometer.bench.workloads import MAX_NORM, Workload
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """Read the command line: how often candidates take turns, and for how long."""
+def arguments(
+    description: str | None, extend: Callable[[argparse.ArgumentParser], None] | None = None
+) -> argparse.Namespace:
+    """Read the command line: how often candidates take turns, for how long, and what a script adds."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=15, help="how often the candidates take turns")
     parser.add_argument("--seconds", type=float, default=0.1, help="time of a candidate in a round")
+    if extend is not None:
+        extend(parser)
     return parser.parse_args()
 
 

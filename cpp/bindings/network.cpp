@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "bindings/array.hpp"
@@ -111,6 +112,20 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
         network.set_running(i, norms[i].mean.data(), norms[i].variance.data(), norms[i].batches);
 }
 
+// One parameter, without the copies of all that a state dict takes: how a network gets its first values.
+template <class T>
+void set_parameter(Network<T>& network, const std::string& key, const py::object& values) {
+    const std::vector<ParameterSpec>& parameters = network.plan().parameters;
+    const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == key; });
+    if (found == parameters.end()) throw py::value_error("the network has no parameter '" + key + "'");
+    const Array<T> array = kept_array<T>(values, key.c_str());
+    const bool fits = found->is_weight
+                          ? array.ndim() == 2 && array.shape(0) == found->columns && array.shape(1) == found->inner
+                          : array.ndim() == 1 && array.shape(0) == found->columns;
+    if (!fits) throw py::value_error("'" + key + "' has shape " + shape_text(array) + ", which is not the parameter's");
+    network.set_parameter(found - parameters.begin(), array.data());
+}
+
 template <class T>
 py::dict gradients(Network<T>& network) {
     const Plan& plan = network.plan();
@@ -159,6 +174,7 @@ void register_network(py::module_& m, const char* name) {
         .def("gradients", &gradients<T>)
         .def("state_dict", &state_dict<T>)
         .def("load_state_dict", &load_state_dict<T>, py::arg("state"))
+        .def("set_parameter", &set_parameter<T>, py::arg("key"), py::arg("values"))
         .def_property_readonly("seed", &Net::seed)
         .def_property_readonly("num_parameters", &Net::scalar_count)
         .def_property("forward_count", &Net::forward_count, &Net::set_forward_count);

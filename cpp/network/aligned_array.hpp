@@ -22,13 +22,15 @@ class AlignedArray {
     explicit AlignedArray(Index count) : count_(count) {
         constexpr size_t kHugePage = size_t{2} << 20;
         const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-        const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : static_cast<size_t>(kAlignment);
-        const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-        if (rounded == 0) return;
-        memory_.reset(static_cast<T*>(std::aligned_alloc(alignment, rounded)));
-        if (!memory_) throw std::bad_alloc();
+        if (bytes == 0) return;
+        const bool large = bytes >= 2 * kHugePage;
+        void* memory = nullptr;
+        if (posix_memalign(&memory, large ? kHugePage : static_cast<size_t>(kAlignment), bytes) != 0)
+            throw std::bad_alloc();
+        memory_.reset(static_cast<T*>(memory));
 #if defined(__linux__)
-        if (alignment == kHugePage) madvise(memory_.get(), rounded, MADV_HUGEPAGE);
+        // The last part of a page stays in small ones: it would take the memory of a whole one.
+        if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
         clear();
     }

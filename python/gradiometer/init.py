@@ -68,12 +68,16 @@ InitSpec: TypeAlias = "str | Initializer | NDArray[Any] | None"
 
 def _uniform(shape: Shape, place: Place, low: float, high: float) -> NDArray[np.float64]:
     units = _core.draw_uniform(place.seed, place.layer, _core.Purpose.weight, shape[0] * shape[1])
-    return low + (high - low) * units.reshape(shape)
+    units *= high - low  # in place: the weight of a wide layer is large
+    units += low
+    return units.reshape(shape)
 
 
 def _normal(shape: Shape, place: Place, std: float, mean: float = 0.0) -> NDArray[np.float64]:
     draws = _core.draw_normal(place.seed, place.layer, _core.Purpose.weight, shape[0] * shape[1])
-    return mean + std * draws.reshape(shape)
+    draws *= std
+    draws += mean
+    return draws.reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -94,23 +94,24 @@ class Network:
         self._initialize()
 
     def _initialize(self) -> None:
-        state = self.state_dict()
         leaves = leaves_of(self._layers)
+        columns = self._in_features
         for number, leaf in enumerate(leaves):
-            layer = leaf.layer
-            if not isinstance(layer, Dense):
+            if not isinstance(leaf.layer, Dense):
                 continue
-            key = f"{leaf.name}.weight"
-            rows, columns = state[key].shape
-            following = following_activation(leaves, number)
             try:
-                weight, bias = draw(layer.init, (rows, columns), following=following, seed=self._seed, layer=number)
+                self._draw(leaf.name, leaf.layer, columns, following_activation(leaves, number), number)
             except ValueError as error:
                 raise ValueError(f"{leaf.place}: {error}") from None
-            state[key] = weight
-            if layer.bias:
-                state[f"{leaf.name}.bias"] = bias
-        self.load_state_dict(state)
+            columns = leaf.layer.out_features
+
+    def _draw(self, name: str, layer: Dense, columns: int, following: Activation, number: int) -> None:
+        """Draw the first values of a dense layer; they are gone from memory when this returns."""
+        shape = (layer.out_features, columns)
+        weight, bias = draw(layer.init, shape, following=following, seed=self._seed, layer=number)
+        self._core.set_parameter(f"{name}.weight", weight)
+        if layer.bias:
+            self._core.set_parameter(f"{name}.bias", bias)
 
     @property
     def in_features(self) -> int:
