@@ -251,6 +251,24 @@ class Network:
         self._core.forward_count = pickled["forward_count"]
 
     def __repr__(self) -> str:
+        rows = self._table()
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
+            for row in rows
+        ]
+        return "\n".join([self._headline(), *lines])
+
+    def _repr_html_(self) -> str:
+        from gradiometer.html import table_html
+
+        return table_html(self._headline(), self._table())
+
+    def _headline(self) -> str:
+        return f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
+
+    def _table(self) -> list[tuple[str, str, str, str]]:
+        """Return the rows of the table of layers, its head first."""
         rows = [("", "layer", "output", "parameters")]
         width = self._in_features
         sizes: dict[int, int] = {}
@@ -262,13 +280,7 @@ class Network:
             if isinstance(layer, Dense):
                 width = layer.out_features
             rows.append((str(i), repr(layer), str(width), f"{sizes.get(i, 0):,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [
-            f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-            for row in rows
-        ]
-        head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
-        return "\n".join([head, *lines])
+        return rows
 
 
 def mlp(

@@ -158,6 +158,11 @@ class Recording:
             text += f"\n  not finite since step {step}: {tensor}{' of ' + layer if layer else ''}"
         return text
 
+    def _repr_html_(self) -> str:
+        from gradiometer.html import recording_html
+
+        return recording_html(self._frozen())
+
     def __dir__(self) -> Iterable[str]:
         recorded = self._recorder.fields()
         fields = {name for name, value in vars(Recording).items() if isinstance(value, _Field)}
@@ -269,6 +274,17 @@ class Recording:
         view._start = self._start
         view._rows = len(self)
         return view
+
+    def _latest(self, count: int) -> Recording:
+        """Return a recording of the last steps alone, which costs no more for a long run than for a short one."""
+        recorder = self._recorder
+        begin = max(0, len(recorder) - count)
+        latest = Recorder(recorder.layer_names, recorder.mode, recorder.every)
+        latest.extend(recorder.steps(begin), {name: recorder.field(name, begin) for name in recorder.fields()})
+        event = recorder.nonfinite()
+        if event is not None:
+            latest.note_nonfinite(*event)
+        return Recording(latest, self.meta)
 
     def _read(self, name: str) -> NDArray[np.float64]:
         if name not in self._recorder.fields():

@@ -93,18 +93,18 @@ def legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> 
 
 
 class Blocks(NamedTuple):
-    """The steps of a long run in blocks, one for each column of a picture; of a short one, each by itself."""
+    """Many steps (or layers) in blocks, one for each column of a picture; few of them, each by itself."""
 
     edges: NDArray[np.intp]
 
     @classmethod
-    def of(cls, steps: int) -> Blocks:
-        """Divide so many steps evenly."""
-        return cls(np.linspace(0, steps, min(steps, MOST_COLUMNS) + 1).round().astype(np.intp))
+    def of(cls, count: int, columns: int = MOST_COLUMNS) -> Blocks:
+        """Divide them evenly."""
+        return cls(np.linspace(0, count, min(count, columns) + 1).round().astype(np.intp))
 
     @property
     def starts(self) -> NDArray[np.intp]:
-        """The first step of each block."""
+        """The first of each block."""
         return self.edges[:-1]
 
     def geometric_mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,5 +116,5 @@ class Blocks(NamedTuple):
         return np.asarray(10.0 ** np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0))
 
     def any(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell of which blocks a step is flagged."""
+        """Tell in which blocks something is flagged."""
         return np.asarray(np.logical_or.reduceat(flags, self.starts, axis=0))
