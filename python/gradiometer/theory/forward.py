@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from gradiometer.theory.moments import values
 from gradiometer.theory.normalization import Normalization
 from gradiometer.theory.stages import ActivationStage, DenseStage, DropoutStage, NormStage, Stage
 
-__all__ = ["stages_of", "typical_outputs"]
+__all__ = ["Forward", "forward", "typical_outputs"]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,7 @@ class _Way:
 
     def __init__(self, rows: Array, state: Mapping[str, Any], keep_inputs: bool) -> None:
         self.stages: list[Stage] = []
+        self.outputs = np.empty((0, 0))  # the covariance of the outputs of the latest dense layer
         self._rows: Array | None = rows  # the numbers themselves, as long as no weight has touched them
         self._covariance = np.empty((0, 0))
         self._width = rows.shape[1]
@@ -79,6 +80,7 @@ class _Way:
                 input_scale=scale,
             )
         )
+        self.outputs = self._covariance
         self._width = layer.out_features
         self._normal = True
 
@@ -118,18 +120,33 @@ class _Way:
         self._normal = False
 
 
-def stages_of(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_inputs: bool) -> list[Stage]:
+class Forward(NamedTuple):
+    """What `forward` returns."""
+
+    stages: list[Stage]
+    outputs: Array
+    """(rows, rows) Covariance of the outputs of the last dense layer, per unit."""
+
+
+def forward(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_inputs: bool) -> Forward:
     """Return the stages of a network for a batch x, (rows, in_features).
 
     The state is a state dict, in which the root mean square of an array may stand for it.
+
+    Raises
+    ------
+    ValueError
+        If there is no theory for a layer where it stands, or no dense layer.
     """
+    if not any(isinstance(layer, Dense) for layer in layers):
+        raise ValueError("net must have at least one dense layer, but it has none")
     way = _Way(x, state, keep_inputs)
     for number, layer in enumerate(layers):
         way.pass_through(number, layer)
-    return way.stages
+    return Forward(way.stages, way.outputs)
 
 
-def typical_outputs(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, draws: Array) -> Array:
+def typical_outputs(layers: Sequence[Layer], state: Mapping[str, Any], covariance: Array, draws: Array) -> Array:
     """Return outputs as networks of this kind give them for a batch, (rows, out_features).
 
     Those of the last dense layer are independent units, each normal with the covariance between the rows that theory
@@ -137,17 +154,16 @@ def typical_outputs(layers: Sequence[Layer], state: Mapping[str, Any], x: Array,
 
     Parameters
     ----------
-    layers, state, x
-        As for `stages_of`.
-    draws : array, (rows, out_features)
-        Standard normal numbers, which become the outputs of the last dense layer.
+    layers, state
+        As for `forward`.
+    covariance : array, (rows, rows)
+        Of the outputs of the last dense layer.
+    draws : array, (rows, units of the last dense layer)
+        Standard normal numbers, which become its outputs.
     """
-    last = max(number for number, layer in enumerate(layers) if isinstance(layer, Dense))
-    way = _Way(x, state, keep_inputs=False)
-    for number, layer in enumerate(layers[: last + 1]):
-        way.pass_through(number, layer)
-    eigenvalues, vectors = np.linalg.eigh(way._covariance)
+    eigenvalues, vectors = np.linalg.eigh(covariance)
     after = _Way((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ draws, state, keep_inputs=False)
+    last = max(number for number, layer in enumerate(layers) if isinstance(layer, Dense))
     for number, layer in enumerate(layers[last + 1 :], last + 1):
         if not isinstance(layer, Dropout):
             after.pass_through(number, layer)

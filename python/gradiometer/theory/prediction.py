@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer._checks import check_type
-from gradiometer._layer import Layer
 from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
 from gradiometer.start import Start
-from gradiometer.theory.forward import stages_of, typical_outputs
+from gradiometer.theory.forward import forward, typical_outputs
 from gradiometer.theory.losses import loss_gradient
 from gradiometer.theory.stages import DenseStage, Stage
 
@@ -94,8 +92,7 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
-    _check_dense(net.layers)
-    stages = stages_of(net.layers, net.state_dict(), x, keep_inputs=y is not None)
+    stages = forward(net.layers, net.state_dict(), x, keep_inputs=y is not None).stages
     return _travel_back(stages, gradient, with_grad_norm=y is not None)
 
 
@@ -113,21 +110,15 @@ def predict_start(start: Start) -> Prediction:
     x = start.x.astype(np.float64)
     if not np.isfinite(x).all():
         raise ValueError("the first batch holds NaN or infinite numbers")
-    _check_dense(start.layers)
+    whole = start.rows == len(x)
+    stages, covariance = forward(start.layers, start.parameters, x, keep_inputs=whole)
     columns = next(layer.out_features for layer in reversed(start.layers) if isinstance(layer, Dense))
     draws = np.random.default_rng(0).standard_normal((len(x), columns))
-    output = typical_outputs(start.layers, start.parameters, x, draws)
+    output = typical_outputs(start.layers, start.parameters, covariance, draws)
     gradient = loss_gradient(start.loss, output, start.y)
     if start.sample_weight is not None and start.sample_weight.any():
         gradient *= (start.sample_weight / start.sample_weight.mean())[:, None]
-    whole = start.rows == len(x)
-    stages = stages_of(start.layers, start.parameters, x, keep_inputs=whole)
     return _travel_back(stages, gradient, with_grad_norm=whole)
-
-
-def _check_dense(layers: Sequence[Layer]) -> None:
-    if not any(isinstance(layer, Dense) for layer in layers):
-        raise ValueError("net must have at least one dense layer, but it has none")
 
 
 def _travel_back(stages: list[Stage], gradient: Array, with_grad_norm: bool) -> Prediction:
