@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer.plots.log_axis import log_axis
-from gradiometer.plots.style import GRID, INK, finish, label_layers, ordered_colours
+from gradiometer.plots.style import GRID, INK, finish, label_layers, legend_below, ordered_colours
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -118,4 +118,5 @@ def _draw_legend(ax: Axes, steps: NDArray[np.int64], names: list[str], special: 
         face = INK if style == "-" else "white"
         handles += ax.plot([], [], color=INK, linestyle=style, marker=marker, label=words)
         handles[-1].set(markersize=4.5, markerfacecolor=face)
-    ax.legend(handles=[*handles, *special], fontsize="small", framealpha=0.9, edgecolor="none")
+    entries = [*handles, *special]
+    legend_below(ax, entries, [str(entry.get_label()) for entry in entries])

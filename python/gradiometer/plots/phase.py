@@ -67,7 +67,7 @@ def phase(recording: Recording, ax: Axes) -> Axes:
     ax.set_xlabel("σ_w ÷ √(1 − p)   (weights and dropout)" if dropout else "σ_w   (weights)")
     ax.set_ylabel("σ_b   (biases)")
     handles, labels = ax.get_legend_handles_labels()
-    legend_below(ax, handles[::-1], labels[::-1])
+    legend_below(ax, handles[::-1], labels[::-1], columns=1)
     finish(ax, f"Phase diagram of {activation_name(activation)}", recording)
     return ax
 

@@ -86,10 +86,10 @@ def finish(ax: Axes, title: str, recording: Recording) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+def legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], columns: int = 2) -> None:
     """Draw a legend under the x axis, where it hides nothing."""
     how: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "fontsize": "small", "frameon": False}
-    ax.legend(handles, labels, ncols=3, **how)
+    ax.legend(handles, labels, ncols=columns, **how)
 
 
 class Blocks(NamedTuple):
