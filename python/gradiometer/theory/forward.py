@@ -12,8 +12,9 @@ from gradiometer._layer import Layer
 from gradiometer.activations import Activation, Identity
 from gradiometer.init import orthogonal
 from gradiometer.layers import BatchNorm, Dense, Dropout
+from gradiometer.theory.drift import Drift, response
 from gradiometer.theory.kernels import pair_kernels
-from gradiometer.theory.moments import values
+from gradiometer.theory.moments import piecewise_linear, values
 from gradiometer.theory.normalization import Normalization
 from gradiometer.theory.stages import ActivationStage, DenseStage, DropoutStage, NormStage, Stage
 
@@ -32,6 +33,8 @@ class _Way:
         self._covariance = np.empty((0, 0))
         self._width = rows.shape[1]
         self._normal = False  # whether what arrives is the sum of many units
+        self._rotated = False  # whether by orthogonal weights, which keep the sum of its squares
+        self._log_variance = 0.0  # variance of ln q over draws of the weights: see gradiometer.theory.drift
         self._state = state
         self._keep_inputs = keep_inputs
 
@@ -65,9 +68,13 @@ class _Way:
         scale = float(np.trace(self._covariance)) / len(self._covariance)
         inputs = (self._covariance / (scale or 1.0)).astype(np.float32) if self._keep_inputs else None
         second_moment = self._mean_square(f"{number}.weight", 0.0)
-        self._covariance = self._width * second_moment * self._covariance + self._mean_square(f"{number}.bias", 0.0)
+        bias = self._mean_square(f"{number}.bias", 0.0)
+        self._covariance = self._width * second_moment * self._covariance + bias
         if not np.isfinite(self._covariance).all():
             raise ValueError(f"the variance of the outputs of layers[{number}] is beyond what a float64 can hold")
+        variance = float(np.trace(self._covariance)) / len(self._covariance)
+        share = 1.0 - bias / variance if variance else 0.0
+        self._log_variance *= share**2
         rotation = layer.init == "orthogonal" or isinstance(layer.init, orthogonal)
         self.stages.append(
             DenseStage(
@@ -75,14 +82,15 @@ class _Way:
                 fan_in=self._width,
                 second_moment=second_moment,
                 orthogonal=rotation,
-                variance=float(np.trace(self._covariance)) / len(self._covariance),
+                variance=variance,
+                weight_share=share,
                 inputs=inputs,
                 input_scale=scale,
             )
         )
         self.outputs = self._covariance
         self._width = layer.out_features
-        self._normal = True
+        self._normal, self._rotated = True, rotation
 
     def _batch_norm(self, number: int, layer: BatchNorm) -> None:
         if self._rows is not None:
@@ -90,6 +98,7 @@ class _Way:
             gamma, beta = self._state.get(f"{number}.weight", 1.0), self._state.get(f"{number}.bias", 0.0)
             self._rows = (self._rows - self._rows.mean(axis=0)) / deviation * gamma + beta
             return
+        self._log_variance = 0.0
         normalization = Normalization.of(self._covariance, layer.eps)
         gain = self._mean_square(f"{number}.weight", 1.0)
         self.stages.append(NormStage(normalization, gain))
@@ -106,9 +115,24 @@ class _Way:
             )
         kernels = pair_kernels(layer, self._covariance)
         slope, correlation = (matrix.astype(np.float32) for matrix in (kernels.slope, kernels.correlation))
-        self.stages.append(ActivationStage(self._width, slope, correlation, kernels.kurtosis))
+        drift = self._drift(layer, kernels.correlation)
+        self.stages.append(ActivationStage(self._width, slope, correlation, kernels.kurtosis, drift))
         self._covariance = kernels.value
         self._normal = False
+
+    def _drift(self, layer: Activation, correlation: Array) -> Drift | None:
+        """Return what the finite width of this layer adds to the drift of the variance."""
+        q = float(np.trace(self._covariance)) / len(self._covariance)
+        known = response(layer, q) if q > 0 and piecewise_linear(layer) is None else None
+        if known is None:
+            return None
+        alike = float(np.mean(correlation * correlation)) / self._width  # rows that are alike fluctuate together
+        noise, cross = known.square_excess, known.cross_excess
+        if self._rotated:  # Σ u² is given, whose relative variance would be 2 / width
+            noise, cross = max(noise - 2.0 * known.carry**2, 0.0), cross - 2.0 * known.carry * known.gain
+        drift = Drift(known, self._log_variance, noise * alike, cross * alike)
+        self._log_variance = drift.variance_after
+        return drift
 
     def _dropout(self, number: int, layer: Dropout) -> None:
         if layer.p == 1:

@@ -14,9 +14,10 @@ from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
 from gradiometer.start import Start
+from gradiometer.theory.drift import Sensitivity
 from gradiometer.theory.forward import forward, typical_outputs
 from gradiometer.theory.losses import loss_gradient
-from gradiometer.theory.stages import DenseStage, Stage
+from gradiometer.theory.stages import ActivationStage, DenseStage, NormStage, Stage
 
 __all__ = ["Prediction", "predict", "predict_start"]
 
@@ -53,7 +54,8 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     `delta_norm` and `grad_norm` are those of a typical draw of the weights. In narrow networks that is below the root
     mean square: the logarithm of a squared norm has a variance of Σ (3 E[φ′⁴] / E[φ′²]² − 1) / width or less, which
     is 5 / width per layer for ReLU, and a mean that is half of it lower (Hanin 2018; Hanin and Nica 2020). `spread`
-    is its standard deviation.
+    is its standard deviation, with what the drift of the activations' size adds. Correlations between rows fluctuate as
+    well, which is left out: with batch norm and in chaos the spread of actual networks is up to twice as large.
 
     Where the covariance settles at a point that is unstable (Hardswish with batch norm is one), the finite width seeds
     differences that grow with depth, and the prediction is some 0.01 decades per layer low.
@@ -125,6 +127,7 @@ def _travel_back(stages: list[Stage], gradient: Array, with_grad_norm: bool) -> 
     """Take dL/d(output), (rows, out_features), back through the stages."""
     covariance = gradient @ gradient.T
     log_scale = log_spread = 0.0  # logarithms of squared norms: a deep network leaves the range of a float64
+    sensitivity = Sensitivity()
     rows: list[tuple[str, float, float, float, float]] = []
     for stage in reversed(stages):
         trace = float(np.trace(covariance))
@@ -135,7 +138,12 @@ def _travel_back(stages: list[Stage], gradient: Array, with_grad_norm: bool) -> 
             present = log_scale if trace > 0 else -math.inf
             typical = present - log_spread / 2
             log_grad = typical + stage.log_weight_gradient(covariance)
-            rows.append((stage.name, typical, log_grad, log_spread, stage.variance))
+            rows.append((stage.name, typical, log_grad, log_spread + sensitivity.variance, stage.variance))
+            sensitivity.scaled(stage.weight_share)
+        elif isinstance(stage, NormStage):
+            sensitivity.scaled(0.0)
+        elif isinstance(stage, ActivationStage) and stage.drift is not None:
+            sensitivity.through(stage.drift)
         log_spread += stage.spread(covariance)
         covariance = stage.backward(covariance)
     names, log_deltas, log_grads, spread, variance = zip(*reversed(rows), strict=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer.theory.drift import Drift
 from gradiometer.theory.normalization import Normalization
 
 __all__ = ["ActivationStage", "DenseStage", "DropoutStage", "NormStage", "Stage"]
@@ -42,6 +43,8 @@ class DenseStage(Stage):
     orthogonal: bool
     variance: float
     """Of its outputs, the mean over rows."""
+    weight_share: float
+    """The share of that variance that comes from the weights; the rest is that of the biases."""
     inputs: Packed | None
     """E[h hᵀ] per unit over the rows, relative to `input_scale`; None where no gradient norm is wanted."""
     input_scale: float
@@ -74,6 +77,8 @@ class ActivationStage(Stage):
     slope: Packed
     correlation: Packed
     kurtosis: Array
+    drift: Drift | None
+    """None where the gain of gradients does not depend on the size of the activations."""
 
     def backward(self, gradient: Array) -> Array:
         """Return G at the input."""
