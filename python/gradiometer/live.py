@@ -18,7 +18,7 @@ from gradiometer.wording import COLOURS
 
 __all__ = ["LiveView", "sparkline"]
 
-SHARE = 0.004
+SHARE = 0.003
 """Of the time, at most, that is spent on the view: after an update, the next one waits for so long."""
 INTERVAL = 0.1  # seconds between two updates, at least
 LATEST = 10
@@ -71,7 +71,7 @@ class LiveView(Progress):
             auto_refresh=False,
         )
         self._task = self.add_task("fit", epoch="0", loss="–")
-        self._due = 0.0
+        self._due = time.perf_counter() + INTERVAL  # a short run shows its end only
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return what is drawn."""
