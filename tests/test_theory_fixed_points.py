@@ -154,6 +154,29 @@ def test_depth_scales_diverge_at_the_edge_of_chaos(sigma_b):
         assert at.xi_q < 20
 
 
+def test_the_critical_point_of_published_experiments():
+    """Pennington et al. 2017 train tanh networks at the critical point (σ_w², σ_b²) = (1.05, 2.01e-5)."""
+    assert theory.critical_sigma_w("tanh", math.sqrt(2.01e-5)) ** 2 == pytest.approx(1.05, abs=5e-4)
+
+
+@pytest.mark.parametrize("variance", [1.2, 1.761, 3.0])
+def test_gradients_of_deep_networks_follow_their_depth_scale(variance):
+    """Schoenholz et al. 2017: squared gradients change as exp(-l / ξ_∇); σ_b² = 0.05, in both phases and between."""
+    depth, width, sigma_w, sigma_b = 40, 400, math.sqrt(variance), math.sqrt(0.05)
+    net = gm.mlp(64, 64, depth=depth, width=width, activation="tanh", init=gm.init.normal(std=sigma_w / 20), seed=0)
+    rng = np.random.default_rng(0)
+    state = net.state_dict()
+    biases = {key: rng.normal(0, sigma_b, len(value)) for key, value in state.items() if key.endswith("bias")}
+    net.load_state_dict({**state, **biases})
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.0), seed=0)
+    trainer.step(rng.normal(size=(16, 64)), 100 * rng.normal(size=(16, 64)))
+    hidden = np.log10(trainer.recording.delta_norm[0, 10:35])  # where q has settled
+    rate = -2 * math.log(10) * np.polyfit(np.arange(25), hidden, 1)[0]  # of squares, toward the input
+    sign = 1 if theory.chi("tanh", sigma_w, sigma_b) > 1 else -1
+    # Over 25 layers a sum of fluctuations of √(some / width) each: 0.02 per layer at most.
+    assert rate == pytest.approx(sign / theory.depth_scales("tanh", sigma_w, sigma_b).xi_grad, abs=0.02)
+
+
 def test_in_the_ordered_phase_correlations_and_gradients_share_their_depth_scale():
     """Schoenholz et al. 2017: ξ_c = ξ_∇ where c* = 1."""
     scales = theory.depth_scales("tanh", 0.8, 0.3)

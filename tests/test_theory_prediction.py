@@ -7,15 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 import gradiometer as gm
-from gradiometer.slopes import theil_sen
-from theory_configurations import CONFIGURATIONS
+import theory_configurations
+from theory_configurations import CONFIGURATIONS, compare, tolerance
 
 predict = gm.theory.predict
-SEEDS = range(10)
 BEYOND = "hardswish, 12 x 256, None, batch norm"
 
 
@@ -28,8 +26,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def digits():
-    x, y = load_digits(return_X_y=True)
-    return ((x - x.mean()) / x.std())[:128], y[:128]
+    return theory_configurations.digits()
 
 
 def one_step(net, x, y, seed, loss="cross_entropy"):
@@ -47,14 +44,8 @@ def test_slopes_are_those_measured(label, digits, request):
         request.applymarker(
             pytest.mark.xfail(strict=True, reason="an unstable fixed point, seeded by the finite width")
         )
-    measured, predicted = [], []
-    for seed in SEEDS:
-        net = gm.mlp(64, 10, seed=seed, **CONFIGURATIONS[label])
-        predicted.append(predict(net, *digits, "cross_entropy").slope)
-        measured.append(theil_sen(np.log10(one_step(net, *digits, seed).delta_norm))[0])
-    error = np.std(measured, ddof=1) / math.sqrt(len(measured))
-    tolerance = max(0.05 * abs(np.mean(measured)), 3 * error, 0.01)
-    assert abs(np.mean(measured) - np.mean(predicted)) < tolerance
+    measured, error, predicted = compare(CONFIGURATIONS[label], *digits)
+    assert abs(measured - predicted) < tolerance(measured, error)
 
 
 def test_tanh_at_its_critical_point_still_loses_signal(digits):

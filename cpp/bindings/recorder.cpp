@@ -67,19 +67,28 @@ std::string shape_text(const py::array& array) {
                                : "'" + name + "' is not a field of a recording");
 }
 
-Integers read_steps(const Recorder& recorder) {
-    const std::int64_t rows = recorder.size();
-    Integers out(rows);
+// The number of rows from `begin` on, so far.
+std::int64_t rows_from(std::int64_t begin, std::int64_t end) {
+    if (begin < 0 || begin > end) {
+        throw py::index_error("begin is " + std::to_string(begin) + "; it must be from 0 to " + std::to_string(end));
+    }
+    return end - begin;
+}
+
+Integers read_steps(const Recorder& recorder, std::int64_t begin) {
+    const std::int64_t end = recorder.size();
+    Integers out(rows_from(begin, end));
     std::int64_t* data = out.mutable_data();
     {
         const py::gil_scoped_release release;
-        recorder.copy_steps(rows, data);
+        recorder.copy_steps(begin, end, data);
     }
     return out;
 }
 
-Doubles read_field(const Recorder& recorder, const std::string& name) {
-    const std::int64_t rows = recorder.size();
+Doubles read_field(const Recorder& recorder, const std::string& name, std::int64_t begin) {
+    const std::int64_t end = recorder.size();
+    const std::int64_t rows = rows_from(begin, end);
     const int step_field = find_name(kStepFieldNames, name);
     const int field = find_name(kFieldNames, name);
     const bool per_layer = field >= 0 && recorder.has(static_cast<Field>(field));
@@ -91,9 +100,9 @@ Doubles read_field(const Recorder& recorder, const std::string& name) {
     {
         const py::gil_scoped_release release;
         if (per_layer) {
-            recorder.copy_field(static_cast<Field>(field), rows, data);
+            recorder.copy_field(static_cast<Field>(field), begin, end, data);
         } else {
-            recorder.copy_step_field(static_cast<StepField>(step_field), rows, data);
+            recorder.copy_step_field(static_cast<StepField>(step_field), begin, end, data);
         }
     }
     return out;
@@ -186,8 +195,8 @@ void register_recorder(py::module_& m) {
         .def_property_readonly("every", &Recorder::every)
         .def("__len__", &Recorder::size)
         .def("fields", &recorded_fields)
-        .def("steps", &read_steps)
-        .def("field", &read_field, py::arg("name"))
+        .def("steps", &read_steps, py::arg("begin") = 0)
+        .def("field", &read_field, py::arg("name"), py::arg("begin") = 0)
         .def("extend", &extend, py::arg("steps"), py::arg("columns"))
         .def("append_validation", &Recorder::append_validation, py::arg("step"), py::arg("loss"), py::arg("accuracy"))
         .def("validation", &read_validation)

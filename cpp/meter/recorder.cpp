@@ -89,31 +89,39 @@ std::vector<const Recorder::Chunk*> Recorder::finished_chunks(std::int64_t rows)
     return chunks;
 }
 
-void Recorder::copy_blocks(std::int64_t offset, std::int64_t width, std::int64_t rows, double* out) const {
-    for (const Chunk* chunk : finished_chunks(rows)) {
-        const std::int64_t count = std::min(rows, rows_per_chunk_);
-        out = std::copy_n(chunk->values.get() + offset, count * width, out);
-        rows -= count;
+template <class Copy>
+void Recorder::for_chunks(std::int64_t begin, std::int64_t end, Copy copy) const {
+    const std::vector<const Chunk*> chunks = finished_chunks(end);
+    for (std::int64_t row = begin; row < end;) {
+        const std::int64_t first = row % rows_per_chunk_;
+        const std::int64_t count = std::min(end - row, rows_per_chunk_ - first);
+        copy(*chunks[row / rows_per_chunk_], first, count);
+        row += count;
     }
 }
 
-void Recorder::copy_steps(std::int64_t rows, std::int64_t* out) const {
-    for (const Chunk* chunk : finished_chunks(rows)) {
-        const std::int64_t count = std::min(rows, rows_per_chunk_);
-        out = std::copy_n(chunk->steps.get(), count, out);
-        rows -= count;
-    }
+void Recorder::copy_blocks(std::int64_t offset, std::int64_t width, std::int64_t begin, std::int64_t end,
+                           double* out) const {
+    for_chunks(begin, end, [&](const Chunk& chunk, std::int64_t first, std::int64_t count) {
+        out = std::copy_n(chunk.values.get() + offset + first * width, count * width, out);
+    });
 }
 
-void Recorder::copy_field(Field field, std::int64_t rows, double* out) const {
+void Recorder::copy_steps(std::int64_t begin, std::int64_t end, std::int64_t* out) const {
+    for_chunks(begin, end, [&](const Chunk& chunk, std::int64_t first, std::int64_t count) {
+        out = std::copy_n(chunk.steps.get() + first, count, out);
+    });
+}
+
+void Recorder::copy_field(Field field, std::int64_t begin, std::int64_t end, double* out) const {
     if (!has(field)) {
         throw std::invalid_argument(std::string(kFieldNames[static_cast<int>(field)]) + " was not recorded");
     }
-    copy_blocks(field_offset(field), layers(), rows, out);
+    copy_blocks(field_offset(field), layers(), begin, end, out);
 }
 
-void Recorder::copy_step_field(StepField field, std::int64_t rows, double* out) const {
-    copy_blocks(static_cast<int>(field) * rows_per_chunk_, 1, rows, out);
+void Recorder::copy_step_field(StepField field, std::int64_t begin, std::int64_t end, double* out) const {
+    copy_blocks(static_cast<int>(field) * rows_per_chunk_, 1, begin, end, out);
 }
 
 std::vector<ValidationRow> Recorder::validation() const {

@@ -91,12 +91,12 @@ class Recorder {
     void append_validation(std::int64_t step, double loss, double accuracy);
     void note_nonfinite(std::int64_t step, std::string layer, std::string tensor);  // only the first is kept
 
-    // The number of rows so far, and copies of the first `rows` of them (at most size()) of one field that is
-    // recorded. Writers are not held up meanwhile.
+    // The number of rows so far, and copies of the rows from begin to end (0 <= begin, end <= size()) of one field that
+    // is recorded. Writers are not held up meanwhile.
     std::int64_t size() const;
-    void copy_steps(std::int64_t rows, std::int64_t* out) const;                  // out is (rows)
-    void copy_field(Field field, std::int64_t rows, double* out) const;           // out is (rows, layers)
-    void copy_step_field(StepField field, std::int64_t rows, double* out) const;  // out is (rows)
+    void copy_steps(std::int64_t begin, std::int64_t end, std::int64_t* out) const;                  // out is (rows)
+    void copy_field(Field field, std::int64_t begin, std::int64_t end, double* out) const;           // (rows, layers)
+    void copy_step_field(StepField field, std::int64_t begin, std::int64_t end, double* out) const;  // out is (rows)
     std::vector<ValidationRow> validation() const;
     std::optional<NonfiniteEvent> nonfinite() const;
 
@@ -111,7 +111,9 @@ class Recorder {
     int slot(Field field) const;  // the place of a field among the recorded ones, or -1
     std::int64_t field_offset(Field field) const;
     std::vector<const Chunk*> finished_chunks(std::int64_t rows) const;
-    void copy_blocks(std::int64_t offset, std::int64_t width, std::int64_t rows, double* out) const;
+    template <class Copy>
+    void for_chunks(std::int64_t begin, std::int64_t end, Copy copy) const;
+    void copy_blocks(std::int64_t offset, std::int64_t width, std::int64_t begin, std::int64_t end, double* out) const;
 
     const std::vector<std::string> layer_names_;
     const RecordMode mode_;

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from gradiometer import causes, slopes, wording
+from gradiometer.agreement import Agreement, FirstStep
 from gradiometer.evidence import Evidence, median
 from gradiometer.slopes import Floats, Kinds, Rows, Signal
 
@@ -60,19 +61,28 @@ class Diagnosis:
     cause: str
     cure: str
     summary: str
-    """What ``str()`` gives."""
+    """What ``str()`` gives, but for the sentence on theory."""
+    _first: FirstStep | None = field(default=None, compare=False)
 
     @property
     def slope(self) -> float:
         """`delta_slope`, or `grad_slope` where `delta_norm` was not recorded."""
         return self.grad_slope if math.isnan(self.delta_slope) else self.delta_slope
 
+    @property
+    def theory(self) -> Agreement | None:
+        """Whether the run started as `Recording.prediction` says, with both slopes; None where there is no prediction.
+
+        It is worked out when it is first asked for.
+        """
+        return None if self._first is None else self._first.agreement
+
     def __str__(self) -> str:
-        return self.summary
+        return self.summary if self.theory is None else f"{self.summary} {self.theory}"
 
     def __repr__(self) -> str:
-        shown = [field.name for field in fields(self) if field.name not in ("verdict", "summary")]
-        lines = [f"  {name:<16} {wording.value(getattr(self, name))}" for name in shown]
+        shown = [field.name for field in fields(self) if field.name not in ("verdict", "summary", "_first")]
+        lines = [f"  {name:<16} {wording.value(getattr(self, name))}" for name in [*shown, "theory"]]
         return "\n".join([f"Diagnosis: {self.verdict}", *lines])
 
 
@@ -117,6 +127,7 @@ def diagnose(recording: Recording) -> Diagnosis:
         cause=cause,
         cure=cure,
         summary="",
+        _first=FirstStep(recording),
     )
     history = wording.History(
         signal=signal.field,

@@ -236,12 +236,7 @@ class Network:
         self._core.forward_count = pickled["forward_count"]
 
     def __repr__(self) -> str:
-        sizes: dict[str, int] = {}
-        for key, value in self.state_dict().items():
-            layer, _, name = key.rpartition(".")
-            if name in ("weight", "bias"):
-                sizes[layer] = sizes.get(layer, 0) + value.size
-        rows = [("", "layer", "output", "parameters"), *_table_rows(self._layers, self._in_features, sizes)]
+        rows = self._table()
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         nested = any(layer._body() for layer in self._layers)
         sides = ("<" if nested else ">", "<", ">", ">")
@@ -249,8 +244,24 @@ class Network:
             "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
             for row in rows
         ]
-        head = f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
-        return "\n".join([head, *lines])
+        return "\n".join([self._headline(), *lines])
+
+    def _repr_html_(self) -> str:
+        from gradiometer.html import table_html
+
+        return table_html(self._headline(), self._table())
+
+    def _headline(self) -> str:
+        return f"Network({self._in_features} -> {self.out_features}, {self._dtype}, {self.num_parameters:,} parameters)"
+
+    def _table(self) -> list[tuple[str, str, str, str]]:
+        """Return the rows of the table of layers, its head first."""
+        sizes: dict[str, int] = {}
+        for key, value in self.state_dict().items():
+            layer, _, name = key.rpartition(".")
+            if name in ("weight", "bias"):
+                sizes[layer] = sizes.get(layer, 0) + value.size
+        return [("", "layer", "output", "parameters"), *_table_rows(self._layers, self._in_features, sizes)]
 
 
 def _table_rows(

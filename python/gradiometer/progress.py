@@ -1,13 +1,17 @@
-"""The progress bar of `Trainer.fit`: rich's, from the lab extra."""
+"""What `Trainer.fit` shows while it trains."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradiometer.recording import Recording
 
 
 @contextmanager
-def progress_display(wanted: bool) -> Iterator[Callable[..., None] | None]:
+def progress_display(wanted: bool, recording: Recording) -> Iterator[Callable[..., None] | None]:
     """Give a function that shows (epoch, epochs, step, steps of the epoch, loss), or None if no display is wanted.
 
     Raises
@@ -19,22 +23,10 @@ def progress_display(wanted: bool) -> Iterator[Callable[..., None] | None]:
         yield None
         return
     try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from gradiometer.live import LiveView
     except ImportError as error:
         raise ImportError("progress=True needs the lab extra: pip install 'gradiometer[lab]'") from error
 
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task("fit", epoch="0", loss="–")
-
-        def show(epoch: int, epochs: int, step: int, steps: int, loss: float) -> None:
-            done = (epoch - 1) * steps + step
-            bar.update(task, total=epochs * steps, completed=done, epoch=f"{epoch}/{epochs}", loss=f"{loss:.4g}")
-
-        yield show
+    view = LiveView(recording)
+    with view:
+        yield view.show

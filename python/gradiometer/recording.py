@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gradiometer.diagnosis import Diagnosis
+    from gradiometer.start import Start
+    from gradiometer.theory import Prediction
 
 Number = TypeVar("Number", np.float64, np.int64)
 
@@ -92,6 +94,7 @@ class Recording:
 
     def __init__(self, recorder: Recorder, meta: Mapping[str, Any]) -> None:
         self._recorder = recorder
+        self._start: Start | None = None
         self._rows: int | None = None  # a number: a view of the first rows, which no longer grows
         self.meta = dict(meta)
         """What was trained: layers, loss, optimizer, clipping, dtype and version, as JSON values."""
@@ -120,6 +123,22 @@ class Recording:
         event = self._recorder.nonfinite()
         return None if event is None else Nonfinite(*event)
 
+    @property
+    def prediction(self) -> Prediction | None:
+        """What mean-field theory predicts for the first recorded step; None where it does not apply.
+
+        As `gm.theory.predict` for the first batch (128 rows of it at most) and the parameters as they were then, with
+        outputs that such networks typically have. It is worked out when it is first asked for.
+        """
+        return None if self._start is None else self._start.outcome[0]
+
+    @property
+    def no_prediction_because(self) -> str:
+        """Why `prediction` is None; empty where it is not."""
+        if self._start is None:
+            return "nothing is known of the network and the data at the first step"
+        return self._start.outcome[1]
+
     def __len__(self) -> int:
         """Return the number of recorded steps."""
         return len(self._recorder) if self._rows is None else self._rows
@@ -139,6 +158,11 @@ class Recording:
             text += f"\n  not finite since step {step}: {tensor}{' of ' + layer if layer else ''}"
         return text
 
+    def _repr_html_(self) -> str:
+        from gradiometer.html import recording_html
+
+        return recording_html(self._frozen())
+
     def __dir__(self) -> Iterable[str]:
         recorded = self._recorder.fields()
         fields = {name for name, value in vars(Recording).items() if isinstance(value, _Field)}
@@ -150,19 +174,31 @@ class Recording:
 
         return diagnose(self._frozen())
 
-    def plot(self, kind: str = "flow", ax: Axes | None = None) -> Axes:
-        """Draw the recording with matplotlib (``lab`` extra).
+    def plot(self, kind: str = "flow", ax: Axes | None = None, *, theory: bool = False) -> Axes:
+        """Draw the recording with matplotlib (``lab`` extra), and return the axes.
+
+        What has no place on a log axis is shown all the same: exact zeros, NaN and infinity have bands of their own.
 
         Parameters
         ----------
-        kind : {"flow"}
-            ``"flow"``: the gradients of every layer at the first, middle and last step.
+        kind : {"flow", "heatmap", "time", "phase"}
+            ``"flow"``: the gradients of every layer at the first, middle and last step. ``"heatmap"``: `delta_norm` of
+            every layer at every step. ``"time"``: `delta_norm` of every layer, norm of all gradients before and after
+            clipping, clipped steps and the loss over steps. ``"phase"``: where the network was, at the start, in the
+            phase diagram of its activation.
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default in a new figure.
-        """
-        from gradiometer.plot import draw
+        theory : bool
+            Draw `prediction` over the flow, with two standard deviations of what to expect over seeds.
 
-        return draw(self._frozen(), kind, ax)
+        Raises
+        ------
+        ValueError
+            If there is no such kind, or nothing to draw; the message says why.
+        """
+        from gradiometer.plots import draw
+
+        return draw(self._frozen(), kind, ax, theory)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a pandas DataFrame with one row per step and layer (``lab`` extra)."""
@@ -228,6 +264,9 @@ class Recording:
             "meta": copy.deepcopy(view.meta),
         }
         arrays: dict[str, NDArray[Any]] = {"steps": view.steps}
+        if view._start is not None:
+            metadata["start"], start = view._start.state()
+            arrays.update(start)
         arrays.update((name, view._read(name)) for name in view._recorder.fields())
         validation = view.validation
         arrays.update((f"validation_{name}", validation[name]) for name in VALIDATION_ROW.names or ())
@@ -236,8 +275,20 @@ class Recording:
     def _frozen(self) -> Recording:
         """Return a view of the rows so far, in which all arrays have the same length."""
         view = Recording(self._recorder, self.meta)
+        view._start = self._start
         view._rows = len(self)
         return view
+
+    def _latest(self, count: int) -> Recording:
+        """Return a recording of the last steps alone, which costs no more for a long run than for a short one."""
+        recorder = self._recorder
+        begin = max(0, len(recorder) - count)
+        latest = Recorder(recorder.layer_names, recorder.mode, recorder.every)
+        latest.extend(recorder.steps(begin), {name: recorder.field(name, begin) for name in recorder.fields()})
+        event = recorder.nonfinite()
+        if event is not None:
+            latest.note_nonfinite(*event)
+        return Recording(latest, self.meta)
 
     def _read(self, name: str) -> NDArray[np.float64]:
         if name not in self._recorder.fields():
@@ -284,7 +335,12 @@ def _from_state(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Re
         recorder.append_validation(*row)
     if metadata["nonfinite"] is not None:
         recorder.note_nonfinite(*metadata["nonfinite"])
-    return Recording(recorder, metadata["meta"])
+    recording = Recording(recorder, metadata["meta"])
+    if metadata.get("start") is not None:
+        from gradiometer.start import Start
+
+        recording._start = Start.of_state(metadata["start"], arrays)
+    return recording
 
 
 def _lab_error(what: str, package: str) -> ImportError:

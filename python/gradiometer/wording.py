@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from gradiometer.diagnosis import Diagnosis
 
 
+COLOURS = {
+    "healthy": "#0072b2",
+    "vanishing": "#e69f00",
+    "exploding": "#d55e00",
+    "dead": "#999999",
+    "non-finite": "#cc79a7",
+}
+"""Okabe and Ito's colours, which the colour-blind tell apart; the words next to them say the same."""
+
+
 @dataclass(frozen=True)
 class History:
     """What the sentences need besides the diagnosis itself."""

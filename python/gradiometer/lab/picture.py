@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer.lab.terminal import STYLES
 from gradiometer.lab.training import Run
+from gradiometer.wording import COLOURS
 
 FORMATS = (".png", ".pdf", ".svg")
 COLUMNS = 3
@@ -50,7 +50,7 @@ def draw(runs: list[Run], title: str, path: Path) -> None:
         for other in runs:
             panel.plot(layers, _positive(other.median), color="0.86", linewidth=1, zorder=1)
         panel.plot(layers, _positive(run.start), color="black", linewidth=1.2, linestyle=(0, (2, 2)))
-        colour = STYLES.get(run.diagnosis.verdict, "black")
+        colour = COLOURS.get(run.diagnosis.verdict, "black")
         panel.plot(layers, _positive(run.median), color=colour, linewidth=2.4, marker="o", markersize=3.5)
         panel.set_yscale("log")
         panel.set_title(run.experiment.name, fontsize=11, fontweight="bold", loc="left", pad=20)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradiometer.lab.training import Run
+from gradiometer.wording import COLOURS
 
 HEIGHT = 4
 SMALLEST_SPAN = 6
@@ -33,20 +34,11 @@ SPELLED = {
     "→": "->",
 }
 
-STYLES = {
-    "healthy": "#0072b2",
-    "vanishing": "#e69f00",
-    "exploding": "#d55e00",
-    "dead": "#999999",
-    "non-finite": "#cc79a7",
-}
-"""Okabe and Ito's colours, which the colour-blind tell apart; the words next to them say the same."""
-
 
 def show_run(console: Console, run: Run) -> None:
     """Print the gradient of every layer, at the start and over the training, and the verdict in words."""
     plain = console.options.ascii_only
-    style = STYLES.get(run.diagnosis.verdict, "")
+    style = COLOURS.get(run.diagnosis.verdict, "")
     architecture = f" ({run.experiment.architecture})"
     text = Text(f"\n{run.experiment.name}", style="bold")
     text.append(_plain(architecture) if plain else architecture, style="dim")
@@ -129,7 +121,7 @@ def table(runs: list[Run], *, width: int = 80, ascii_only: bool = False) -> Tabl
     for run in runs:
         verdict = run.diagnosis.verdict
         cells = [show(run) for _, _, show in columns]
-        made.add_row(run.experiment.name, *cells, Text(verdict, style=STYLES.get(verdict, "")))
+        made.add_row(run.experiment.name, *cells, Text(verdict, style=COLOURS.get(verdict, "")))
     return made
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from gradiometer import _core
 from gradiometer._checks import check_positive_integer
+from gradiometer._layer import leaves_of
 from gradiometer.layers import BatchNorm
 from gradiometer.machine import info
 from gradiometer.recording import Recording
@@ -146,7 +147,7 @@ def _steps_of_epoch(trainer: Trainer, rows: int, batch_size: int) -> int:
     """Return how many batches `Trainer.fit` makes: with batch norm a last single row joins the batch before it."""
     batches = math.ceil(rows / batch_size)
     single = rows % batch_size == 1 and batches > 1
-    return batches - (single and any(isinstance(layer, BatchNorm) for layer in trainer.net.layers))
+    return batches - (single and any(isinstance(leaf.layer, BatchNorm) for leaf in leaves_of(trainer.net.layers)))
 
 
 def _judge(recording: Recording, outcome: Outcome) -> None:

@@ -13,11 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gradiometer.lab.terminal import STYLES, _bare_table, _plain
+from gradiometer.lab.terminal import _bare_table, _plain
 from gradiometer.sweeps.call import Report
 from gradiometer.sweeps.display import Tally, bar, quality
 from gradiometer.sweeps.grid import identity
 from gradiometer.sweeps.result import FAILED, Run
+from gradiometer.wording import COLOURS
 
 FAILED_STYLE = "bold red"
 SPREAD_WIDTH = 80
@@ -127,7 +128,7 @@ def _mean_quality(group: list[Run]) -> tuple[float, float]:
 
 
 def _style(kind: str) -> str:
-    return FAILED_STYLE if kind == FAILED else STYLES.get(kind, "")
+    return FAILED_STYLE if kind == FAILED else COLOURS.get(kind, "")
 
 
 def _line(text: str, ascii_only: bool) -> Text:

@@ -12,14 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer._checks import check_type
+from gradiometer._layer import leaves_of
+from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
-from gradiometer.theory.forward import stages_of
+from gradiometer.start import Start
+from gradiometer.theory.drift import Sensitivity
+from gradiometer.theory.forward import forward, typical_outputs
 from gradiometer.theory.losses import loss_gradient
-from gradiometer.theory.residual import ResidualStage, Signal
-from gradiometer.theory.stages import DenseStage, Stage
+from gradiometer.theory.residual import LayerNormStage, ResidualStage, Signal
+from gradiometer.theory.stages import ActivationStage, DenseStage, NormStage, Stage
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["Prediction", "predict", "predict_start"]
 
 Array = NDArray[np.float64]
 
@@ -33,7 +37,7 @@ class Prediction:
     delta_norm: Array
     """‖dL/d(output)‖ of each dense layer relative to that of the last one, whose entry is 1."""
     grad_norm: Array | None
-    """‖dL/d(weight)‖ of each dense layer; None without y and loss."""
+    """‖dL/d(weight)‖ of each dense layer; None without y and loss, or with only some rows of the batch."""
     slope: float
     """Decades per layer of `delta_norm` toward the input, the median over pairs of layers, as in a diagnosis."""
     spread: Array
@@ -54,9 +58,11 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     `delta_norm` and `grad_norm` are those of a typical draw of the weights. In narrow networks that is below the root
     mean square: the logarithm of a squared norm has a variance of Σ (3 E[φ′⁴] / E[φ′²]² − 1) / width or less, which
     is 5 / width per layer for ReLU, and a mean that is half of it lower (Hanin 2018; Hanin and Nica 2020). `spread`
-    is its standard deviation. It counts layers as independent, but in a residual network activations see much the same
-    units again and again. For ReLU, whose slope is all or nothing, the spread is then larger than predicted: over 20
-    blocks of 48 units four times, of 192 units twice; the mean is right.
+    is its standard deviation, with what the drift of the activations' size adds outside of residual connections.
+    Correlations between rows fluctuate as well, which is left out: with batch norm and in chaos the spread of actual
+    networks is up to twice as large. It counts layers as independent, but in a residual network activations see much
+    the same units again and again. For ReLU, whose slope is all or nothing, the spread is then larger than predicted:
+    over 20 blocks of 48 units four times, of 192 units twice; the mean is right.
 
     Where the covariance settles at a point that is unstable (Hardswish with batch norm is one), the finite width seeds
     differences that grow with depth, and the prediction is some 0.01 decades per layer low.
@@ -97,17 +103,45 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
-    stages = stages_of(net, x, keep_inputs=y is not None)
+    stages = forward(net.layers, net.state_dict(), x, keep_inputs=y is not None).stages
+    return _predicted(stages, gradient, with_grad_norm=y is not None)
+
+
+def predict_start(start: Start) -> Prediction:
+    """Predict the gradients of the first recorded step of a run, as `predict` does.
+
+    The weights are gone by now. So dL/d(output) is that of outputs as such networks typically give them. `grad_norm` is
+    None where only some rows of the batch were kept, as it depends on their number.
+
+    Raises
+    ------
+    ValueError
+        If theory does not apply; the message says why.
+    """
+    x = start.x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("the first batch holds NaN or infinite numbers")
+    whole = start.rows == len(x)
+    stages, covariance = forward(start.layers, start.parameters, x, keep_inputs=whole)
+    dense = [leaf.layer for leaf in leaves_of(start.layers) if isinstance(leaf.layer, Dense)]
+    draws = np.random.default_rng(0).standard_normal((len(x), dense[-1].out_features))
+    output = typical_outputs(start.layers, start.parameters, covariance, draws)
+    gradient = loss_gradient(start.loss, output, start.y)
+    if start.sample_weight is not None and start.sample_weight.any():
+        gradient *= (start.sample_weight / start.sample_weight.mean())[:, None]
+    return _predicted(stages, gradient, with_grad_norm=whole)
+
+
+def _predicted(stages: Sequence[Stage], gradient: Array, with_grad_norm: bool) -> Prediction:
+    """Take dL/d(output), (rows, out_features), back through the stages."""
     rows: list[_AtDense] = []
-    _travel_back(stages, Signal.of(gradient @ gradient.T, 0.0, 0.0), rows)
-    if not rows:
-        raise ValueError("net must have at least one dense layer, but it has none")
+    _travel_back(stages, Signal.of(gradient @ gradient.T, 0.0, 0.0), Sensitivity(), rows)
     names, log_deltas, log_grads, spread, variance = zip(*reversed(rows), strict=True)
     decades = _relative(np.array(log_deltas))
     return Prediction(
         layer_names=list(names),
         delta_norm=_power(decades),
-        grad_norm=None if y is None else _power(np.array(log_grads) / math.log(100.0)),
+        grad_norm=_power(np.array(log_grads) / math.log(100.0)) if with_grad_norm else None,
         slope=float(theil_sen(np.where(np.isfinite(decades), decades, np.nan)[None, :])[0]),
         spread=(np.sqrt(spread) - math.sqrt(spread[-1])) / math.log(100.0),
         variance=np.array(variance),
@@ -124,17 +158,25 @@ class _AtDense(NamedTuple):
     variance: float
 
 
-def _travel_back(stages: Sequence[Stage], signal: Signal, rows: list[_AtDense]) -> Signal:
+def _travel_back(stages: Sequence[Stage], signal: Signal, sensitivity: Sensitivity, rows: list[_AtDense]) -> Signal:
     """Take the signal behind these stages to their input; a row for each dense layer, the last one first."""
     for stage in reversed(stages):
-        if isinstance(stage, ResidualStage):
-            through = _travel_back(stage.stages, stage.into_body(signal), rows)
-            signal = stage.joined(signal, through)
-            continue
-        if isinstance(stage, DenseStage):
-            typical = signal.log_scale - signal.log_spread / 2
-            log_grad = typical + stage.log_weight_gradient(signal.covariance)
-            rows.append(_AtDense(stage.name, typical, log_grad, signal.log_spread, stage.variance))
+        match stage:
+            case ResidualStage():
+                sensitivity.scaled(0.0)  # as on the way forward, where a sum starts without drift
+                through = _travel_back(stage.stages, stage.into_body(signal), sensitivity, rows)
+                signal = stage.joined(signal, through)
+                continue
+            case DenseStage():
+                typical = signal.log_scale - signal.log_spread / 2
+                log_grad = typical + stage.log_weight_gradient(signal.covariance)
+                spread = signal.log_spread + sensitivity.variance
+                rows.append(_AtDense(stage.name, typical, log_grad, spread, stage.variance))
+                sensitivity.scaled(stage.weight_share)
+            case NormStage() | LayerNormStage():
+                sensitivity.scaled(0.0)
+            case ActivationStage(drift=drift) if drift is not None:
+                sensitivity.through(drift)
         spread = signal.log_spread + stage.spread(signal.covariance)
         signal = Signal.of(stage.backward(signal.covariance), signal.log_scale, spread)
     return signal

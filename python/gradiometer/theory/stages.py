@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer.theory.drift import Drift
 from gradiometer.theory.normalization import Normalization
 
 __all__ = ["ActivationStage", "DenseStage", "DropoutStage", "NormStage", "Stage"]
@@ -42,6 +43,8 @@ class DenseStage(Stage):
     orthogonal: bool
     variance: float
     """Of its outputs, the mean over rows."""
+    weight_share: float
+    """The share of that variance that comes from the weights; the rest is that of the biases."""
     inputs: Packed | None
     """E[h hᵀ] per unit over the rows, relative to `input_scale`; None where no gradient norm is wanted."""
     input_scale: float
@@ -68,12 +71,14 @@ class DenseStage(Stage):
 
 @dataclass(frozen=True)
 class ActivationStage(Stage):
-    """An activation of so many units: E[φ′ φ′] for all pairs of rows, and the kurtosis of φ′."""
+    """An activation of so many units: E[φ′ φ′] for all pairs of rows, and the kurtosis of φ′ in each row."""
 
     width: int
     slope: Packed
     correlation: Packed
-    kurtosis: float
+    kurtosis: Array
+    drift: Drift | None
+    """None where the gain of gradients does not depend on the size of the activations."""
 
     def backward(self, gradient: Array) -> Array:
         """Return G at the input."""
@@ -82,7 +87,8 @@ class ActivationStage(Stage):
     def spread(self, gradient: Array) -> float:
         """Return the fluctuation of Σ φ′² (Wᵀ δ)² over the units, beyond that of |Wᵀ δ|².
 
-        For two rows, E[φ′² φ′²] / E[φ′²]² is taken as 1 + (kurtosis − 1) c², which is right at both ends.
+        For two rows, E[φ′² φ′²] / (E[φ′²] E[φ′²]) is taken as 1 + c² times the geometric mean of both kurtoses − 1,
+        which is right at c = 0 and for equal rows.
         """
         trace = float(np.trace(gradient))
         if trace == 0:
@@ -90,7 +96,8 @@ class ActivationStage(Stage):
         size = np.diag(gradient)
         pairs = size[:, None] * size + 2.0 * gradient * gradient
         alike = np.square(self.correlation, dtype=np.float64)
-        return (self.kurtosis - 1.0) * float((pairs * alike).sum()) / trace**2 / self.width
+        excess = np.sqrt(np.maximum(self.kurtosis - 1.0, 0.0))
+        return float(excess @ (pairs * alike) @ excess) / trace**2 / self.width
 
 
 @dataclass(frozen=True)
