@@ -112,18 +112,54 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
         network.set_running(i, norms[i].mean.data(), norms[i].variance.data(), norms[i].batches);
 }
 
-// One parameter, without the copies of all that a state dict takes: how a network gets its first values.
 template <class T>
-void set_parameter(Network<T>& network, const std::string& key, const py::object& values) {
+Index parameter_number(const Network<T>& network, const std::string& key) {
     const std::vector<ParameterSpec>& parameters = network.plan().parameters;
     const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == key; });
     if (found == parameters.end()) throw py::value_error("the network has no parameter '" + key + "'");
+    return found - parameters.begin();
+}
+
+// One parameter, without the copies of all that a state dict takes: how a network gets its first values.
+template <class T>
+void set_parameter(Network<T>& network, const std::string& key, const py::object& values) {
+    const Index number = parameter_number(network, key);
+    const ParameterSpec& p = network.plan().parameters[number];
     const Array<T> array = kept_array<T>(values, key.c_str());
-    const bool fits = found->is_weight
-                          ? array.ndim() == 2 && array.shape(0) == found->columns && array.shape(1) == found->inner
-                          : array.ndim() == 1 && array.shape(0) == found->columns;
+    const bool fits = p.is_weight ? array.ndim() == 2 && array.shape(0) == p.columns && array.shape(1) == p.inner
+                                  : array.ndim() == 1 && array.shape(0) == p.columns;
     if (!fits) throw py::value_error("'" + key + "' has shape " + shape_text(array) + ", which is not the parameter's");
-    network.set_parameter(found - parameters.begin(), array.data());
+    network.set_parameter(number, array.data());
+}
+
+template <class T>
+Array<T> parameter(Network<T>& network, const std::string& key) {
+    const Index number = parameter_number(network, key);
+    Array<T> out = parameter_array<T>(network.plan().parameters[number]);
+    network.copy_parameter(number, out.mutable_data());
+    return out;
+}
+
+// Standard deviation and root mean square of a parameter's entries.
+template <class T>
+std::pair<double, double> parameter_size(Network<T>& network, const std::string& key) {
+    const Index number = parameter_number(network, key);
+    const ParameterSpec& p = network.plan().parameters[number];
+    std::vector<T> entries(p.inner * p.columns);
+    network.copy_parameter(number, entries.data());
+    const double count = static_cast<double>(entries.size());
+    double mean = 0;
+    for (const T x : entries) mean += static_cast<double>(x) / count;
+    double variance = 0;
+    for (const T x : entries) variance += (static_cast<double>(x) - mean) * (static_cast<double>(x) - mean) / count;
+    return {std::sqrt(variance), std::hypot(std::sqrt(variance), mean)};
+}
+
+template <class T>
+std::vector<std::string> parameter_names(const Network<T>& network) {
+    std::vector<std::string> names;
+    for (const ParameterSpec& p : network.plan().parameters) names.push_back(p.name);
+    return names;
 }
 
 template <class T>
@@ -175,6 +211,9 @@ void register_network(py::module_& m, const char* name) {
         .def("state_dict", &state_dict<T>)
         .def("load_state_dict", &load_state_dict<T>, py::arg("state"))
         .def("set_parameter", &set_parameter<T>, py::arg("key"), py::arg("values"))
+        .def("parameter", &parameter<T>, py::arg("key"))
+        .def("parameter_size", &parameter_size<T>, py::arg("key"))
+        .def_property_readonly("parameter_names", &parameter_names<T>)
         .def_property_readonly("seed", &Net::seed)
         .def_property_readonly("num_parameters", &Net::scalar_count)
         .def_property("forward_count", &Net::forward_count, &Net::set_forward_count);

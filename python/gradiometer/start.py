@@ -155,13 +155,9 @@ def parameter_sizes(net: Network) -> dict[str, Any]:
     first_dense = next((leaf.name for leaf in leaves_of(net.layers) if isinstance(leaf.layer, Dense)), "")
     on_data = True
     sizes: dict[str, Any] = {}
-    for key, value in net.state_dict().items():
-        place, _, name = key.rpartition(".")
-        if name not in ("weight", "bias"):
-            continue  # running statistics, which a step in training does not use
-        entries = value.astype(np.float64)
-        on_data = on_data and place != first_dense  # keys are in the order in which a batch meets the layers
-        sizes[key] = entries if on_data else np.linalg.norm(entries) / np.sqrt(entries.size)
+    for key in net._core.parameter_names:  # in the order in which a batch meets the layers
+        on_data = on_data and key.rpartition(".")[0] != first_dense
+        sizes[key] = net._core.parameter(key).astype(np.float64) if on_data else net._core.parameter_size(key)[1]
     return sizes
 
 

@@ -309,23 +309,24 @@ class Trainer:
 
     def _describe(self) -> dict[str, Any]:
         """Return what the recording keeps of the network and the settings: facts for the diagnosis."""
-        state = self._net.state_dict()
         leaves = leaves_of(self._net.layers)
         described = []
+        fan_in = self._net.in_features
         for number, leaf in enumerate(leaves):
             if not isinstance(leaf.layer, Dense):
                 continue
-            weight = state[f"{leaf.name}.weight"].astype(np.float64)
+            deviation, _ = self._net._core.parameter_size(f"{leaf.name}.weight")
             described.append(
                 {
                     "name": f"{leaf.name}.weight",
-                    "fan_in": weight.shape[1],
-                    "fan_out": weight.shape[0],
-                    "sigma_w": float(weight.std() * math.sqrt(weight.shape[1])),
+                    "fan_in": fan_in,
+                    "fan_out": leaf.layer.out_features,
+                    "sigma_w": deviation * math.sqrt(fan_in),
                     "residual": "." in leaf.name,
                     **_describe_followers(following_layers(leaves, number)),
                 }
             )
+            fan_in = leaf.layer.out_features
         return {
             "layers": described,
             "loss": self._settings["loss"],
