@@ -85,13 +85,25 @@ class Store:
         ours = self._is_ours(create)
         if not create:
             return
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if not ours:
             with self._transaction():
                 if not self._is_ours(create):  # another process may have been faster
                     for statement in _SCHEMA.split(";"):
                         self._connection.execute(statement)
+
+    def _write_ahead(self) -> None:
+        """Let readers go on while one process writes. SQLite itself does not wait where two processes ask for it."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _is_ours(self, create: bool) -> bool:
         """Return whether the tables are there; refuse a file of something else."""
