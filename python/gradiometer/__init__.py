@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gradiometer import init
@@ -39,6 +38,7 @@ from gradiometer.train import Trainer
 
 if TYPE_CHECKING:
     from gradiometer import theory
+    from gradiometer.reports import report
 
 __all__ = [
     "ELU",
@@ -74,6 +74,7 @@ __all__ = [
     "init",
     "load_recording",
     "mlp",
+    "report",
     "set_num_threads",
     "step_many",
     "theory",
@@ -81,8 +82,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import `theory` when it is first used: most programs never do."""
+def __getattr__(name: str) -> object:
+    """Import `theory` and `report` when they are first used: most programs never do."""
     if name == "theory":
         return importlib.import_module("gradiometer.theory")
+    if name == "report":
+        return importlib.import_module("gradiometer.reports").report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

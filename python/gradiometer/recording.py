@@ -164,6 +164,15 @@ class Recording:
 
         return draw(self._frozen(), kind, ax)
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page about this recording, one HTML file that opens without a network (``lab`` extra).
+
+        See :func:`gradiometer.report`, which also compares several.
+        """
+        from gradiometer.reports import report
+
+        report(self, path)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return a pandas DataFrame with one row per step and layer (``lab`` extra)."""
         try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradiometer._files import replace_file
 
 FilePath: TypeAlias = str | os.PathLike[str]
 
@@ -35,22 +35,7 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
     except TypeError as error:
         raise TypeError(f"cannot save the recording: meta must hold JSON values only ({error})") from None
     members: dict[str, Any] = {METADATA: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
-    target = Path(os.path.realpath(path))  # follows a link, so that the link survives
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot save a recording to '{path}': it is a folder")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot save a recording to '{path}': no folder '{target.parent}'")
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.unfinished")
-    try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
+    replace_file(path, "save a recording", lambda file: np.savez(file, **members))
 
 
 def read(path: FilePath) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -1,0 +1,106 @@
+"""One recording, as the figures of a page read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradiometer.diagnosis import Diagnosis
+from gradiometer.recording import Recording
+from gradiometer.reports import thinning
+from gradiometer.slopes import Floats, Rows
+
+SIGNALS = {"delta_norm": "signal ‖∂L/∂output‖", "grad_norm": "gradient ‖∂L/∂weight‖"}
+"""What is drawn of the gradients, the one that counts first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One moment of a recording, its verdict, and the rows of it that are drawn."""
+
+    name: str
+    recording: Recording
+    diagnosis: Diagnosis
+    cells: int
+    """How many cells a heat map of it may have."""
+
+    @classmethod
+    def of(cls, recording: Recording, name: str, cells: int) -> Run:
+        """Read it; what cannot be judged cannot be reported either."""
+        moment = recording._frozen()
+        return cls(name, moment, moment.diagnose(), cells)
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What was trained; empty where nobody knows."""
+        return self.recording.meta
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """State-dict keys of the weights, from input to output."""
+        return self.recording.layer_names
+
+    @cached_property
+    def steps(self) -> NDArray[np.int64]:
+        """Numbers of all recorded steps."""
+        return self.recording.steps
+
+    def field(self, name: str) -> Floats | None:
+        """Return a field of the recording; None if it was not recorded, or never measured."""
+        try:
+            values = np.asarray(getattr(self.recording, name), np.float64)
+        except AttributeError:
+            return None
+        return None if np.isnan(values).all() and name != "loss" else values
+
+    @cached_property
+    def signals(self) -> dict[str, NDArray[np.float32]]:
+        """Logarithms to base 10 of `SIGNALS`, (steps, layers): -inf is an exact zero, inf and NaN are as measured."""
+        found = {}
+        for name in SIGNALS:
+            values = getattr(self.recording, name) if name == "grad_norm" else self.field(name)
+            if values is not None:
+                found[name] = decades(values)
+        return found
+
+    @cached_property
+    def frames(self) -> Rows:
+        """The rows that heat maps and the slider show."""
+        return thinning.frames(list(self.signals.values()), self.cells)
+
+    def points(self, *curves: Floats) -> Rows:
+        """Return the rows that curves over the steps show."""
+        return thinning.keep_extremes(np.stack(curves, axis=1), thinning.MOST_POINTS)
+
+    @cached_property
+    def thinned(self) -> bool:
+        """Whether some recorded step is not drawn."""
+        return len(self.frames) < len(self.steps)
+
+
+def decades(values: Floats) -> NDArray[np.float32]:
+    """Return log10, -inf for zeros, without a warning; float32 holds it to seven digits for any float64."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log10(values), np.float32)
+
+
+def architecture_text(meta: dict[str, Any]) -> str:
+    """Say in a few words what was trained, such as "20 × 64 sigmoid, batch norm"; empty where it is not known."""
+    hidden = list(meta.get("layers") or [])[:-1]
+    if not hidden:
+        return ""
+    widths = sorted({layer["fan_out"] for layer in hidden if "fan_out" in layer})
+    width = "" if not widths else f" × {widths[0]}" if len(widths) == 1 else f" × {widths[0]}–{widths[-1]}"
+    parts = [f"{len(hidden)}{width} {'/'.join(sorted({str(layer.get('activation')) for layer in hidden}))}"]
+    if any(layer.get("batch_norm") for layer in hidden):
+        parts.append("batch norm")
+    dropout = max(float(layer.get("dropout") or 0) for layer in hidden)
+    if dropout:
+        parts.append(f"dropout {dropout:g}")
+    if meta.get("clip"):
+        parts.append("clipped")
+    return ", ".join(parts)

@@ -1,0 +1,171 @@
+// Draws the figures, lets the slider choose the step, and follows the reader's choice of light or dark.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const SHARES = { saturation: "saturated", dead_fraction: "dead" };
+  let models;
+
+  function styled(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+
+  // A norm is kept as its logarithm, so that one beyond the range of a double can be written too.
+  function normText(log) {
+    if (Number.isNaN(log)) return "NaN";
+    if (log === -Infinity) return "0 (exactly)";
+    if (log === Infinity) return "∞";
+    const power = Math.floor(log);
+    if (power > -4 && power < 5) return String(Number((10 ** log).toPrecision(3)));
+    const exponent = String(Math.abs(power)).padStart(2, "0");
+    return `${(10 ** (log - power)).toFixed(2)}e${power < 0 ? "-" : "+"}${exponent}`;
+  }
+
+  // Text of a tooltip is set as text, whatever a layer or a run is called.
+  function tooltip(text) {
+    const element = document.createElement("div");
+    element.style.cssText =
+      "font: 13px/1.45 ui-sans-serif, system-ui, sans-serif; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 26em; padding: 1px 3px";
+    element.textContent = text;
+    element.dataset.tip = "";
+    return element;
+  }
+
+  function imageTip(source, at) {
+    const [kind, number, ...field] = source.name.split("-");
+    const run = data.runs[Number(number)];
+    const value = source.data.image[0][at.j * run.steps.length + at.i];
+    const name = field.join("-");
+    const shown = kind === "heat" ? `${run.words[name]}: ${normText(value)}` : `${(100 * value).toFixed(0)} % ${SHARES[name]}`;
+    return `${run.layers[at.j]}\nstep ${run.steps[at.i].toLocaleString("en")}\n${shown}`;
+  }
+
+  function showTips() {
+    for (const model of models) {
+      if (model.type !== "HoverTool") continue;
+      model.tooltips = (source, vars) => {
+        if (vars.image_index) return tooltip(imageTip(source, vars.image_index));
+        return tooltip(source.data.tip[vars.index ?? 0] ?? "");
+      };
+    }
+  }
+
+  function paint() {
+    const ink = styled("--soft");
+    const grid = styled("--grid");
+    for (const model of models) {
+      if (/Axis$/.test(model.type)) {
+        model.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: grid, major_tick_line_color: grid });
+      } else if (model.type === "Grid") {
+        if (model.dimension === 1 && model.grid_line_color !== null) model.grid_line_color = grid;
+      } else if (model.type === "ColorBar") {
+        model.major_label_text_color = ink;
+      } else if (model.type === "Span") {
+        model.line_color = styled("--ink");
+      } else if (model.type === "GlyphRenderer" && model.name === "ink") {
+        model.glyph.line_color = styled("--ink");
+      }
+    }
+  }
+
+  // The columns of one step, as reports/flow.py makes them for the first.
+  function frame(run, signal, column) {
+    const image = byName(`heat-${run.number}-${signal}`).data.image[0];
+    const columns = { layer: [], line: [], place: [], marker: [], size: [], tip: [] };
+    run.layers.forEach((name, layer) => {
+      const log = image[layer * run.steps.length + column];
+      const usual = Number.isFinite(log);
+      columns.layer.push(layer);
+      columns.line.push(usual ? log : NaN);
+      columns.place.push(usual ? log : log === -Infinity ? run.zero : run.nonfinite);
+      columns.marker.push(usual ? run.markers[signal] : log === -Infinity ? "inverted_triangle" : "x");
+      columns.size.push(usual ? (run.crowded ? 3 : 6) : 8);
+      columns.tip.push(`${name}\n${run.words[signal]}: ${normText(log)}`);
+    });
+    return columns;
+  }
+
+  function byName(name) {
+    return Bokeh.documents[0].get_model_by_name(name);
+  }
+
+  function show(step) {
+    for (const run of data.runs) {
+      let column = run.steps.findLastIndex((drawn) => drawn <= step);
+      column = Math.max(column, 0); // a run that ended, or is recorded more rarely, stays at its last step
+      for (const signal of run.signals) byName(`flow-${run.number}-${signal}`).data = frame(run, signal, column);
+      for (const name of [...run.signals.map((signal) => `heat-${run.number}-${signal}`), ...Object.keys(SHARES).map((share) => `share-${run.number}-${share}`)]) {
+        const cursor = byName(`cursor-${name}`);
+        if (cursor) cursor.location = column;
+      }
+    }
+    for (const name of ["cursor-step-loss", "cursor-step-norm"]) {
+      const cursor = byName(name);
+      if (cursor) cursor.location = step;
+    }
+  }
+
+  function connectSlider() {
+    const slider = document.getElementById("step");
+    if (!slider) return;
+    const shown = document.getElementById("step-shown");
+    const play = document.getElementById("play");
+    let timer = 0;
+    let asked = false;
+
+    function update() {
+      const step = data.steps[slider.valueAsNumber];
+      shown.textContent = step.toLocaleString("en");
+      slider.setAttribute("aria-valuetext", `step ${step}`);
+      if (asked) return; // one drawing a frame, however fast the slider moves
+      asked = true;
+      requestAnimationFrame(() => {
+        asked = false;
+        show(data.steps[slider.valueAsNumber]);
+      });
+    }
+
+    function stop() {
+      clearInterval(timer);
+      timer = 0;
+      play.setAttribute("aria-pressed", "false");
+    }
+
+    slider.addEventListener("input", () => {
+      stop();
+      update();
+    });
+    play.addEventListener("click", () => {
+      if (timer) return stop();
+      const last = data.steps.length - 1;
+      if (slider.valueAsNumber === last) slider.value = 0;
+      const stride = Math.max(1, Math.round(last / 120)); // some ten seconds from end to end
+      play.setAttribute("aria-pressed", "true");
+      timer = setInterval(() => {
+        slider.value = Math.min(last, slider.valueAsNumber + stride);
+        update();
+        if (slider.valueAsNumber === last) stop();
+      }, 80);
+      return undefined;
+    });
+    update();
+  }
+
+  async function draw() {
+    const id = "report";
+    const places = Object.entries(data.places);
+    if (places.length) {
+      const item = { docid: id, roots: Object.fromEntries(places), root_ids: places.map(([root]) => root) };
+      await Bokeh.embed.embed_items({ [id]: data.document }, [item]);
+      models = [...Bokeh.documents[0].all_models];
+      paint();
+      showTips();
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+      connectSlider();
+    }
+    requestAnimationFrame(() => {
+      document.documentElement.dataset.drawn = String(Math.round(performance.now())); // for whoever measures
+    });
+  }
+
+  draw();
+})();
