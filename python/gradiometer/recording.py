@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gradiometer.diagnosis import Diagnosis
+    from gradiometer.start import Start
+    from gradiometer.theory import Prediction
 
 Number = TypeVar("Number", np.float64, np.int64)
 
@@ -92,6 +94,7 @@ class Recording:
 
     def __init__(self, recorder: Recorder, meta: Mapping[str, Any]) -> None:
         self._recorder = recorder
+        self._start: Start | None = None
         self._rows: int | None = None  # a number: a view of the first rows, which no longer grows
         self.meta = dict(meta)
         """What was trained: layers, loss, optimizer, clipping, dtype and version, as JSON values."""
@@ -119,6 +122,22 @@ class Recording:
         """Step, layer and tensor of the first NaN or infinity; ``None`` if all was finite."""
         event = self._recorder.nonfinite()
         return None if event is None else Nonfinite(*event)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What mean-field theory predicts for the first recorded step; None where it does not apply.
+
+        As `gm.theory.predict` for the first batch (128 rows of it at most) and the parameters as they were then, with
+        outputs that such networks typically have. It is worked out when it is first asked for.
+        """
+        return None if self._start is None else self._start.outcome[0]
+
+    @property
+    def no_prediction_because(self) -> str:
+        """Why `prediction` is None; empty where it is not."""
+        if self._start is None:
+            return "nothing is known of the network and the data at the first step"
+        return self._start.outcome[1]
 
     def __len__(self) -> int:
         """Return the number of recorded steps."""
@@ -233,6 +252,9 @@ class Recording:
             "meta": copy.deepcopy(view.meta),
         }
         arrays: dict[str, NDArray[Any]] = {"steps": view.steps}
+        if view._start is not None:
+            metadata["start"], start = view._start.state()
+            arrays.update(start)
         arrays.update((name, view._read(name)) for name in view._recorder.fields())
         validation = view.validation
         arrays.update((f"validation_{name}", validation[name]) for name in VALIDATION_ROW.names or ())
@@ -241,6 +263,7 @@ class Recording:
     def _frozen(self) -> Recording:
         """Return a view of the rows so far, in which all arrays have the same length."""
         view = Recording(self._recorder, self.meta)
+        view._start = self._start
         view._rows = len(self)
         return view
 
@@ -281,7 +304,12 @@ def _from_state(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Re
         recorder.append_validation(*row)
     if metadata["nonfinite"] is not None:
         recorder.note_nonfinite(*metadata["nonfinite"])
-    return Recording(recorder, metadata["meta"])
+    recording = Recording(recorder, metadata["meta"])
+    if metadata.get("start") is not None:
+        from gradiometer.start import Start
+
+        recording._start = Start.of_state(metadata["start"], arrays)
+    return recording
 
 
 def _lab_error(what: str, package: str) -> ImportError:

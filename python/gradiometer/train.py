@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
 from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
@@ -18,6 +19,7 @@ from gradiometer.network import Network
 from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display
 from gradiometer.recording import Recording
+from gradiometer.start import Examples, first_batch, noting_start
 
 __all__ = ["Trainer"]
 
@@ -110,6 +112,7 @@ class Trainer:
     def _connect(self, recording: Recording) -> None:
         settings = self._settings
         self._recording = recording
+        self._awaits_start = settings["record"] is not None
         clip: Clip | None = settings["clip"]
         spec = _core.TrainerSpec(
             loss=_LOSSES[settings["loss"]],
@@ -157,7 +160,10 @@ class Trainer:
         KeyboardInterrupt
             At Ctrl-C; the network is then as it was before.
         """
-        return self._core.step(x, y, sample_weight)
+        if not self._awaits_start:
+            return self._core.step(x, y, sample_weight)
+        with self._noting_start((x, y, sample_weight), lambda: None):
+            return self._core.step(x, y, sample_weight)
 
     def apply_gradients(self, loss: float | None = None) -> None:
         """Clip, update and record after your own ``net.forward(x, training=True)`` and ``net.backward(dy)``.
@@ -216,9 +222,20 @@ class Trainer:
             raise ValueError(f"validation must be (X, y) or (X, y, sample_weight), but it has length {len(validation)}")
         held_out = None if validation is None else tuple(validation)
         show: Callable[..., None] | None
-        with progress_display(progress) as show:
+        shuffled_by = (self._settings["seed"], self._core.epochs) if shuffle else None
+        noting = self._noting_start((X, y, sample_weight), lambda: first_batch(self._net, X, batch_size, shuffled_by))
+        with noting, progress_display(progress) as show:
             self._core.fit(X, y, sample_weight, epochs, batch_size, shuffle, held_out, show)
         return self._recording
+
+    def _noting_start(
+        self, data: Examples, batch: Callable[[], NDArray[np.int64] | None]
+    ) -> AbstractContextManager[None]:
+        """Keep the start of the run, if what runs inside records its first step at once."""
+        self._awaits_start = self._awaits_start and not len(self._recording)
+        if not self._awaits_start or self._core.steps % self._settings["record_every"]:
+            return nullcontext()
+        return noting_start(self._net, self._recording, self._settings["loss"], data, batch)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:  # noqa: N803
         """Return ``{"loss": …}`` in evaluation mode, and ``"accuracy"`` for the two classification losses.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ from gradiometer._layer import Layer
 from gradiometer.activations import Activation, Identity
 from gradiometer.init import orthogonal
 from gradiometer.layers import BatchNorm, Dense, Dropout
-from gradiometer.network import Network
 from gradiometer.theory.kernels import pair_kernels
 from gradiometer.theory.moments import values
 from gradiometer.theory.normalization import Normalization
 from gradiometer.theory.stages import ActivationStage, DenseStage, DropoutStage, NormStage, Stage
 
-__all__ = ["stages_of"]
+__all__ = ["stages_of", "typical_outputs"]
 
 Array = NDArray[np.float64]
 
@@ -26,7 +25,7 @@ Array = NDArray[np.float64]
 class _Way:
     """The covariance per unit over the rows of a batch, E[h hᵀ], on its way through the layers."""
 
-    def __init__(self, rows: Array, state: Mapping[str, NDArray[Any]], keep_inputs: bool) -> None:
+    def __init__(self, rows: Array, state: Mapping[str, Any], keep_inputs: bool) -> None:
         self.stages: list[Stage] = []
         self._rows: Array | None = rows  # the numbers themselves, as long as no weight has touched them
         self._covariance = np.empty((0, 0))
@@ -119,9 +118,38 @@ class _Way:
         self._normal = False
 
 
-def stages_of(net: Network, x: Array, keep_inputs: bool) -> list[Stage]:
-    """Return the stages of a network for a batch x, (rows, in_features)."""
-    way = _Way(x, net.state_dict(), keep_inputs)
-    for number, layer in enumerate(net.layers):
+def stages_of(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_inputs: bool) -> list[Stage]:
+    """Return the stages of a network for a batch x, (rows, in_features).
+
+    The state is a state dict, in which the root mean square of an array may stand for it.
+    """
+    way = _Way(x, state, keep_inputs)
+    for number, layer in enumerate(layers):
         way.pass_through(number, layer)
     return way.stages
+
+
+def typical_outputs(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, draws: Array) -> Array:
+    """Return outputs as networks of this kind give them for a batch, (rows, out_features).
+
+    Those of the last dense layer are independent units, each normal with the covariance between the rows that theory
+    gives. What follows that layer acts on them; dropout is left out, as its mean is its input.
+
+    Parameters
+    ----------
+    layers, state, x
+        As for `stages_of`.
+    draws : array, (rows, out_features)
+        Standard normal numbers, which become the outputs of the last dense layer.
+    """
+    last = max(number for number, layer in enumerate(layers) if isinstance(layer, Dense))
+    way = _Way(x, state, keep_inputs=False)
+    for number, layer in enumerate(layers[: last + 1]):
+        way.pass_through(number, layer)
+    eigenvalues, vectors = np.linalg.eigh(way._covariance)
+    after = _Way((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ draws, state, keep_inputs=False)
+    for number, layer in enumerate(layers[last + 1 :], last + 1):
+        if not isinstance(layer, Dropout):
+            after.pass_through(number, layer)
+    assert after._rows is not None
+    return after._rows

@@ -22,12 +22,12 @@ NEGLIGIBLE = 1e-9  # the share of a power series that may be cut off, or treated
 
 
 class PairKernels(NamedTuple):
-    """Matrices over the rows of a batch, (rows, rows), and the kurtosis of φ′, E[φ′⁴] / E[φ′²]²."""
+    """Matrices over the rows of a batch, (rows, rows), and the kurtosis of φ′ in each, E[φ′⁴] / E[φ′²]², (rows,)."""
 
     value: Array
     slope: Array
     correlation: Array
-    kurtosis: float
+    kurtosis: Array
 
 
 def correlations(covariance: Array) -> Array:
@@ -54,13 +54,15 @@ def pair_kernels(activation: Activation, covariance: Array) -> PairKernels:
         value, slope = lines_kernel(lines, correlation)
         deviation = np.sqrt(q)
         half, fourth = (lines[0] ** 2 + lines[1] ** 2) / 2, (lines[0] ** 4 + lines[1] ** 4) / 2
-        return PairKernels(value * deviation[:, None] * deviation, slope, correlation, fourth / half**2)
+        return PairKernels(
+            value * deviation[:, None] * deviation, slope, correlation, np.full(len(q), fourth / half**2)
+        )
     expansion = expand(activation, q)
     value = _series(expansion.value, expansion.square, correlation)
     slope = _series(expansion.slope, expansion.slope_square, correlation)
     squared = expansion.slope_square**2
     kurtosis = np.divide(expansion.slope_fourth, squared, out=np.ones_like(squared), where=squared > 0)
-    return PairKernels(value, slope, correlation, float(kurtosis.mean()))
+    return PairKernels(value, slope, correlation, kurtosis)
 
 
 def _series(coefficients: Array, total: Array, correlation: Array) -> Array:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer._checks import check_type
+from gradiometer._layer import Layer
+from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
-from gradiometer.theory.forward import stages_of
+from gradiometer.start import Start
+from gradiometer.theory.forward import stages_of, typical_outputs
 from gradiometer.theory.losses import loss_gradient
-from gradiometer.theory.stages import DenseStage
+from gradiometer.theory.stages import DenseStage, Stage
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["Prediction", "predict", "predict_start"]
 
 Array = NDArray[np.float64]
 
@@ -30,7 +34,7 @@ class Prediction:
     delta_norm: Array
     """‖dL/d(output)‖ of each dense layer relative to that of the last one, whose entry is 1."""
     grad_norm: Array | None
-    """‖dL/d(weight)‖ of each dense layer; None without y and loss."""
+    """‖dL/d(weight)‖ of each dense layer; None without y and loss, or with only some rows of the batch."""
     slope: float
     """Decades per layer of `delta_norm` toward the input, the median over pairs of layers, as in a diagnosis."""
     spread: Array
@@ -90,10 +94,44 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
-    stages = stages_of(net, x, keep_inputs=y is not None)
-    if not any(isinstance(stage, DenseStage) for stage in stages):
+    _check_dense(net.layers)
+    stages = stages_of(net.layers, net.state_dict(), x, keep_inputs=y is not None)
+    return _travel_back(stages, gradient, with_grad_norm=y is not None)
+
+
+def predict_start(start: Start) -> Prediction:
+    """Predict the gradients of the first recorded step of a run, as `predict` does.
+
+    The weights are gone by now. So dL/d(output) is that of outputs as such networks typically give them. `grad_norm` is
+    None where only some rows of the batch were kept, as it depends on their number.
+
+    Raises
+    ------
+    ValueError
+        If theory does not apply; the message says why.
+    """
+    x = start.x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("the first batch holds NaN or infinite numbers")
+    _check_dense(start.layers)
+    columns = next(layer.out_features for layer in reversed(start.layers) if isinstance(layer, Dense))
+    draws = np.random.default_rng(0).standard_normal((len(x), columns))
+    output = typical_outputs(start.layers, start.parameters, x, draws)
+    gradient = loss_gradient(start.loss, output, start.y)
+    if start.sample_weight is not None and start.sample_weight.any():
+        gradient *= (start.sample_weight / start.sample_weight.mean())[:, None]
+    whole = start.rows == len(x)
+    stages = stages_of(start.layers, start.parameters, x, keep_inputs=whole)
+    return _travel_back(stages, gradient, with_grad_norm=whole)
+
+
+def _check_dense(layers: Sequence[Layer]) -> None:
+    if not any(isinstance(layer, Dense) for layer in layers):
         raise ValueError("net must have at least one dense layer, but it has none")
 
+
+def _travel_back(stages: list[Stage], gradient: Array, with_grad_norm: bool) -> Prediction:
+    """Take dL/d(output), (rows, out_features), back through the stages."""
     covariance = gradient @ gradient.T
     log_scale = log_spread = 0.0  # logarithms of squared norms: a deep network leaves the range of a float64
     rows: list[tuple[str, float, float, float, float]] = []
@@ -114,7 +152,7 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     return Prediction(
         layer_names=list(names),
         delta_norm=_power(decades),
-        grad_norm=None if y is None else _power(np.array(log_grads) / math.log(100.0)),
+        grad_norm=_power(np.array(log_grads) / math.log(100.0)) if with_grad_norm else None,
         slope=float(theil_sen(np.where(np.isfinite(decades), decades, np.nan)[None, :])[0]),
         spread=(np.sqrt(spread) - math.sqrt(spread[-1])) / math.log(100.0),
         variance=np.array(variance),

@@ -68,12 +68,12 @@ class DenseStage(Stage):
 
 @dataclass(frozen=True)
 class ActivationStage(Stage):
-    """An activation of so many units: E[φ′ φ′] for all pairs of rows, and the kurtosis of φ′."""
+    """An activation of so many units: E[φ′ φ′] for all pairs of rows, and the kurtosis of φ′ in each row."""
 
     width: int
     slope: Packed
     correlation: Packed
-    kurtosis: float
+    kurtosis: Array
 
     def backward(self, gradient: Array) -> Array:
         """Return G at the input."""
@@ -82,7 +82,8 @@ class ActivationStage(Stage):
     def spread(self, gradient: Array) -> float:
         """Return the fluctuation of Σ φ′² (Wᵀ δ)² over the units, beyond that of |Wᵀ δ|².
 
-        For two rows, E[φ′² φ′²] / E[φ′²]² is taken as 1 + (kurtosis − 1) c², which is right at both ends.
+        For two rows, E[φ′² φ′²] / (E[φ′²] E[φ′²]) is taken as 1 + c² times the geometric mean of both kurtoses − 1,
+        which is right at c = 0 and for equal rows.
         """
         trace = float(np.trace(gradient))
         if trace == 0:
@@ -90,7 +91,8 @@ class ActivationStage(Stage):
         size = np.diag(gradient)
         pairs = size[:, None] * size + 2.0 * gradient * gradient
         alike = np.square(self.correlation, dtype=np.float64)
-        return (self.kurtosis - 1.0) * float((pairs * alike).sum()) / trace**2 / self.width
+        excess = np.sqrt(np.maximum(self.kurtosis - 1.0, 0.0))
+        return float(excess @ (pairs * alike) @ excess) / trace**2 / self.width
 
 
 @dataclass(frozen=True)
