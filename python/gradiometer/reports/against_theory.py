@@ -22,16 +22,13 @@ SPREADS = 2.0
 
 def section(runs: list[Run]) -> Section:
     """Return one plot for each run that has a prediction."""
-    predictions = [getattr(run.recording, "prediction", None) for run in runs]
+    predictions = [run.recording.prediction for run in runs]
     with_theory = [(run, found) for run, found in zip(runs, predictions, strict=True) if found is not None]
-    missing = [run.name for run, found in zip(runs, predictions, strict=True) if found is None]
-    notes = []
-    if missing:
-        who = "This recording holds" if len(runs) == 1 else f"{', '.join(missing)}: no recording there holds"
-        notes = [
-            f"{who} a prediction: it is made of the network and the first batch, by the trainer that records them. "
-            "For a network at hand, gradiometer.theory.predict(net, X, y, loss) gives the same curve."
-        ]
+    notes = [
+        f"{'' if len(runs) == 1 else f'{run.name}: '}there is no prediction: {run.recording.no_prediction_because}."
+        for run, found in zip(runs, predictions, strict=True)
+        if found is None
+    ]
     return Section(
         anchor="theory",
         title="Theory against measurement",

@@ -101,7 +101,7 @@ def frame(names: list[str], signal: str, logs: NDArray[np.float64], scale: LogSc
         "layer": np.arange(len(names)),
         "line": np.where(usual, logs, np.nan),
         "place": scale.place(logs),
-        "marker": [marker if fine else ZERO_MARKER if log < 0 else NONFINITE_MARKER for fine, log in zip(usual, logs)],
+        "marker": np.where(usual, marker, np.where(logs == -np.inf, ZERO_MARKER, NONFINITE_MARKER)).tolist(),
         "size": np.where(usual, 3 if crowded else 6, 8),
         "tip": [f"{name}\n{SIGNALS[signal]}: {norm_text(log)}" for name, log in zip(names, logs, strict=True)],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
@@ -10,7 +12,17 @@ from numpy.typing import NDArray
 from gradiometer.reports.run import Run, decades
 from gradiometer.reports.scale import LogScale, norm_text
 from gradiometer.reports.section import Key, Panel, Section
-from gradiometer.reports.style import BLUE, GREEN, ORANGE, VERMILION, add_cursor, add_hover, new_plot, run_style
+from gradiometer.reports.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    VERMILION,
+    add_cursor,
+    add_hover,
+    new_plot,
+    run_keys,
+    run_style,
+)
 from gradiometer.slopes import Floats
 
 RUG = 0.05
@@ -37,9 +49,7 @@ def section(runs: list[Run]) -> Section:
         if "per_layer=True" in str(runs[0].meta.get("clip")):
             notes.append("Clipping had a coefficient for each layer, so that the norm after it is not known.")
     else:
-        for number, run in enumerate(runs):
-            colour, dash = run_style(number)
-            legend.append(Key(run.name, colour, {"solid": "line", "dashed": "dash", "dotted": "dots"}[dash]))
+        legend = run_keys(runs)
     loss_plot, norm_plot = (new_plot("step", label, 300) for label in ("loss (log scale)", "L2 norm (log scale)"))
     _curves(loss_plot, runs, losses, "loss")
     _curves(norm_plot, runs, norms, "total_norm", after)
@@ -129,7 +139,7 @@ def _rug(plot: figure, run: Run) -> None:
     if not clipped.any():
         return
     edges = np.unique(np.linspace(0, len(clipped), min(STRETCHES, len(clipped)) + 1).astype(np.intp))
-    shares = np.array([clipped[start:stop].mean() for start, stop in zip(edges[:-1], edges[1:], strict=True)])
+    shares = np.array([clipped[start:stop].mean() for start, stop in itertools.pairwise(edges)])
     some = np.flatnonzero(shares > 0)
     start, end = plot.y_range.start, plot.y_range.end
     height = RUG * (end - start)

@@ -40,7 +40,7 @@ def key_figures(run: Run) -> list[tuple[str, str]]:
     found = run.diagnosis
     loss = run.recording.loss
     figures = [
-        ("slope, decades a layer", _signed(found.slope)),
+        ("decades per layer", _signed(found.slope)),
         ("first layer ÷ last", _short(found.ratio_first_last)),
         ("loss", f"{_short(loss[0])} → {_short(loss[-1])}"),
     ]
@@ -93,7 +93,7 @@ def _sentence(text: str) -> str:
 
 
 def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+    return "–" if math.isnan(value) else f"{value:+.2f}"
 
 
 def _short(value: float) -> str:

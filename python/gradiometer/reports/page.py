@@ -15,6 +15,7 @@ from gradiometer._core import __version__
 from gradiometer.reports import against_theory, flow, heatmap, over_time, overview, phase, units, updates
 from gradiometer.reports.run import Run
 from gradiometer.reports.section import Section
+from gradiometer.reports.thinning import MOST_POINTS
 
 
 def build(runs: list[Run], title: str) -> str:
@@ -29,7 +30,7 @@ def build(runs: list[Run], title: str) -> str:
         against_theory.section(runs),
         phase.section(runs),
     ]
-    document, places = _document(sections)
+    places = {panel.plot.id: f"{section.anchor}-{n}" for section in sections for n, panel in enumerate(section.panels)}
     steps = sorted({step for changes in sliding for step in changes["steps"]})
     environment = Environment(
         loader=PackageLoader("gradiometer.reports"),
@@ -53,42 +54,43 @@ def build(runs: list[Run], title: str) -> str:
         library=Markup(_library()),
         script=Markup(_file("page.js")),
         style=Markup(_file("page.css")),
-        data={"document": document, "places": places, "steps": steps, "runs": sliding},
+        data={"documents": _documents(sections), "places": places, "steps": steps, "runs": sliding},
     )
 
 
-def _document(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return all plots as one document, so that one slider reaches them all, and the element of each."""
-    document = Document()
-    places = {}
+def _documents(sections: list[Section]) -> list[dict[str, Any]]:
+    """Return the plots, as the library's own JSON: one document for each section, drawn one after the other."""
+    documents = []
     for section in sections:
-        for number, panel in enumerate(section.panels):
+        document = Document()
+        for panel in section.panels:
             document.add_root(panel.plot)
-            places[panel.plot.id] = f"{section.anchor}-{number}"
-    return dict(document.to_json(deferred=False)), places
+        if section.panels:
+            documents.append(dict(document.to_json(deferred=False)))
+    return documents
 
 
 def _thinning(runs: list[Run]) -> str:
     """Say what the page leaves out; empty if it shows every step."""
     parts = [
-        f"{len(run.frames):,} of {len(run.steps):,}{f' of {run.name}' if len(runs) > 1 else ''}"
+        f"{len(run.frames):,} of the {len(run.steps):,} recorded steps{f' of {run.name}' if len(runs) > 1 else ''}"
         for run in runs
         if run.thinned
     ]
     if not parts:
         return ""
     return (
-        f"To keep this page small, the heat maps and the slider show {', '.join(parts)} recorded steps, and curves over "
-        "the steps at most 2,000: from every stretch of consecutive steps those with the smallest and the largest "
-        "values, and every first NaN or infinity, so that no extreme is hidden. Verdicts, tables, histograms and the "
-        "strip of clipped steps use every step that was recorded."
+        f"To keep this page small, the heat maps and the slider show {', '.join(parts)}, and curves over the steps at "
+        f"most {MOST_POINTS:,}: the first, the last, and from every stretch of consecutive steps those with the "
+        "smallest and the largest values, zeros, infinities and NaN among them, so that no extreme is hidden. "
+        "Verdicts, tables, histograms and the strip of clipped steps use every step that was recorded."
     )
 
 
 @cache
 def _library() -> str:
     """Return the drawing library's own script, without widgets and extensions."""
-    return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    return "\n".join(Resources(mode="inline", components=["bokeh"], log_level="warn").js_raw)
 
 
 def _file(name: str) -> str:

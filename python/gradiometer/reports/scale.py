@@ -20,6 +20,8 @@ from gradiometer.slopes import Floats
 
 BAND = 0.1
 """Height of a band, as a share of the axis between them."""
+DIGITS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+"""Where ticks stand within a decade, for fewer than two decades; the second where the first gives too few."""
 STRIDES = (1, 2, 5, 10, 20, 50, 100)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -77,9 +79,14 @@ class LogScale:
         """Return the ticks, in decades, with their labels."""
         span = self.high - self.low
         if span < 2:
-            powers = range(math.floor(self.low), math.ceil(self.high) + 1)
-            exact = [(power + math.log10(digit), digit, power) for power in powers for digit in (1, 2, 5)]
-            return {place: number(digit, power) for place, digit, power in exact if self.low <= place <= self.high}
+            found: dict[float, str] = {}
+            for digits in DIGITS:
+                powers = range(math.floor(self.low), math.ceil(self.high) + 1)
+                exact = {power + math.log10(digit): number(digit, power) for power in powers for digit in digits}
+                found = {place: label for place, label in exact.items() if self.low <= place <= self.high}
+                if len(found) >= 3:
+                    break
+            return found
         stride = next((stride for stride in STRIDES if span <= 7 * stride), STRIDES[-1])
         first = math.ceil(self.low / stride) * stride
         return {float(power): number(1, power) for power in range(first, math.floor(self.high) + 1, stride)}
@@ -105,11 +112,11 @@ def label_axis(plot: figure, dimension: int, ticks: dict[float, str]) -> None:
     axis.major_label_overrides = {place: PlainText(text=label) for place, label in ticks.items()}
 
 
-def number(digit: int, power: int) -> str:
+def number(digit: float, power: int) -> str:
     """Write digit × 10^power."""
     if -4 < power < 5:
         return f"{digit * 10.0**power:g}"
-    return f"{'' if digit == 1 else f'{digit}·'}10{str(power).translate(SUPERSCRIPTS)}"
+    return f"{'' if digit == 1 else f'{digit:g}·'}10{str(power).translate(SUPERSCRIPTS)}"
 
 
 def norm_text(log: float) -> str:

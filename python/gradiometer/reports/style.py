@@ -9,12 +9,15 @@ from bokeh.models import BoxAnnotation, HoverTool, Renderer, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from gradiometer.reports.run import Run
 from gradiometer.reports.scale import label_axis
+from gradiometer.reports.section import Key
 
-BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILION, GREEN, PINK, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 GREY = "#8c929a"
-# Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one of the grounds.
-RUN_COLOURS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, GREY)
+# Okabe and Ito's colours for colour-blind readers, without black and yellow, which vanish on one of the grounds, and
+# without sky blue, which page.css makes of the blue on a dark one.
+RUN_COLOURS = (BLUE, VERMILION, GREEN, PINK, ORANGE, GREY)
 RUN_DASHES = ("solid", "dashed", "dotted")
 SIGNAL_COLOURS = {"delta_norm": BLUE, "grad_norm": VERMILION}
 VERDICT_COLOURS = {"healthy": GREEN, "vanishing": BLUE, "exploding": VERMILION, "dead": GREY, "non-finite": PINK}
@@ -26,8 +29,15 @@ MOST_TICKS = 10
 
 
 def run_style(number: int) -> tuple[str, str]:
-    """Return the colour and the dash of a run among several; 21 look different."""
+    """Return the colour and the dash of a run among several; 18 look different."""
     return RUN_COLOURS[number % len(RUN_COLOURS)], RUN_DASHES[number // len(RUN_COLOURS) % len(RUN_DASHES)]
+
+
+def run_keys(runs: list[Run]) -> list[Key]:
+    """Return the legend of several runs."""
+    shapes = {"solid": "line", "dashed": "dash", "dotted": "dots"}
+    styles = [run_style(number) for number in range(len(runs))]
+    return [Key(run.name, colour, shapes[dash]) for run, (colour, dash) in zip(runs, styles, strict=True)]
 
 
 def new_plot(x_label: str, y_label: str, height: int = 340) -> figure:
@@ -77,7 +87,7 @@ def label_layers(plot: figure, names: list[str], dimension: int = 1) -> None:
     """Label some of the layers, the first and the last of them always."""
     last = len(names) - 1
     stride = max(1, math.ceil(last / (MOST_TICKS - 1)))
-    places = [*range(0, last - stride // 2, stride), last]
+    places = [*range(0, last - math.ceil(0.75 * stride) + 1, stride), last] if last else [0]
     labels = {float(place): short_name(names[place]) for place in places}
     label_axis(plot, dimension, labels)
     if dimension and max(map(len, labels.values()), default=0) > 5:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ def keep_extremes(values: Floats, limit: int) -> Rows:
     edges = np.linspace(0, rows, stretches + 1).astype(np.intp)
     kept = {0, rows - 1}
     if limit >= 2 + 2 * columns:
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             part = values[start:stop]
             kept.update((start + _smallest(part)).tolist(), (start + np.argmax(part, axis=0)).tolist())
     return np.array(sorted(kept), np.intp)

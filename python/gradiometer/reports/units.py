@@ -8,8 +8,8 @@ from bokeh.models import ColumnDataSource, Range1d
 from gradiometer.reports.heatmap import draw_image, layer_by_step, share_colours
 from gradiometer.reports.run import Run
 from gradiometer.reports.scale import label_axis
-from gradiometer.reports.section import Key, Panel, Section
-from gradiometer.reports.style import add_hover, label_layers, new_plot, run_style
+from gradiometer.reports.section import Panel, Section
+from gradiometer.reports.style import add_hover, label_layers, new_plot, run_keys, run_style
 from gradiometer.slopes import Floats
 
 SHARES = {"saturation": "saturated entries", "dead_fraction": "dead units"}
@@ -29,13 +29,11 @@ def section(runs: list[Run]) -> Section:
     return Section(
         anchor="units",
         title="Saturated and dead units",
-        lead="Saturated: the share of outputs where the activation is nearly flat (its slope below 5 % of the largest). "
+        lead="Saturated: the share of outputs where the activation is nearly flat (slope below 5 % of the largest). "
         "Dead: the share of units that were flat for every row of the batch. Neither passes a gradient on."
         + (" Medians over the steps." if len(runs) > 1 else ""),
         panels=panels,
-        legend=[Key(run.name, run_style(number)[0]) for number, run in enumerate(runs) if run in measured]
-        if len(runs) > 1
-        else (),
+        legend=run_keys(runs) if len(runs) > 1 and measured else (),
         notes=notes,
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, GlyphRenderer, Quad
 from bokeh.plotting import figure
 
 from gradiometer import causes
 from gradiometer.reports.run import Run
 from gradiometer.reports.scale import label_axis, number
 from gradiometer.reports.section import Key, Panel, Section
-from gradiometer.reports.style import BLUE, VERMILION, add_band, add_hover, new_plot, run_style
+from gradiometer.reports.style import BLUE, VERMILION, add_band, add_hover, new_plot, run_keys, run_style
 from gradiometer.reports.units import HOW
 from gradiometer.slopes import Floats
 
@@ -31,7 +31,7 @@ def section(runs: list[Run]) -> Section:
         notes = [f"Not recorded in {', '.join(missing)}. {HOW}"]
     legend = [Key(f"above {causes.LARGE_UPDATE:g}: too fast, the run tends to diverge", VERMILION, "box")]
     if len(runs) > 1:
-        legend = [*(Key(run.name, run_style(position)[0]) for position, run, _ in found), *legend]
+        legend = [*run_keys(runs), *legend]
     return Section(
         anchor="updates",
         title="Update-to-weight ratios",
@@ -103,7 +103,9 @@ def _bars(ratios: Floats, edges: Floats, low: int, high: int) -> list[tuple[floa
     return bars
 
 
-def _draw(plot: figure, bars: list[tuple[float, float, float, str]], colour: str, dash: str, who: str, filled: bool):  # type: ignore[no-untyped-def]
+def _draw(
+    plot: figure, bars: list[tuple[float, float, float, str]], colour: str, dash: str, who: str, filled: bool
+) -> GlyphRenderer[Quad]:
     left, right, height, words = zip(*[bar for bar in bars if filled or bar[2] > 0], strict=True)
     tips = [f"{who}{text}\n{100 * share:.2g} %" for text, share in zip(words, height, strict=True)]
     source = ColumnDataSource({"left": left, "right": right, "height": height, "tip": tips})

@@ -3,7 +3,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const SHARES = { saturation: "saturated", dead_fraction: "dead" };
-  let models;
 
   function styled(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -39,7 +38,7 @@
     return `${run.layers[at.j]}\nstep ${run.steps[at.i].toLocaleString("en")}\n${shown}`;
   }
 
-  function showTips() {
+  function showTips(models) {
     for (const model of models) {
       if (model.type !== "HoverTool") continue;
       model.tooltips = (source, vars) => {
@@ -49,20 +48,36 @@
     }
   }
 
-  function paint() {
+  // Colours that are too dark for a dark ground have another there: page.css says which.
+  const written = new Map();
+  function repaint(model, properties = ["line_color", "fill_color"]) {
+    for (const property of properties) {
+      const key = `${model.id} ${property}`;
+      if (!written.has(key)) written.set(key, model[property]?.value ?? model[property]);
+      const colour = written.get(key);
+      if (typeof colour === "string" && colour.startsWith("#")) model[property] = styled(`--c-${colour.slice(1)}`) || colour;
+    }
+  }
+
+  function paint(models) {
     const ink = styled("--soft");
     const grid = styled("--grid");
     for (const model of models) {
       if (/Axis$/.test(model.type)) {
         model.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: grid, major_tick_line_color: grid });
       } else if (model.type === "Grid") {
-        if (model.dimension === 1 && model.grid_line_color !== null) model.grid_line_color = grid;
+        if (model.grid_line_color !== null) model.grid_line_color = grid;
       } else if (model.type === "ColorBar") {
         model.major_label_text_color = ink;
       } else if (model.type === "Span") {
         model.line_color = styled("--ink");
-      } else if (model.type === "GlyphRenderer" && model.name === "ink") {
-        model.glyph.line_color = styled("--ink");
+      } else if (model.type === "GlyphRenderer") {
+        if (model.name === "ink") model.glyph.line_color = styled("--ink");
+        else repaint(model.glyph);
+      } else if (model.type === "BoxAnnotation") {
+        repaint(model);
+      } else if (model.type === "LinearColorMapper") {
+        repaint(model, ["low_color", "high_color", "nan_color"]);
       }
     }
   }
@@ -85,7 +100,11 @@
   }
 
   function byName(name) {
-    return Bokeh.documents[0].get_model_by_name(name);
+    for (const document of Bokeh.documents) {
+      const model = document.get_model_by_name(name);
+      if (model) return model;
+    }
+    return null;
   }
 
   function show(step) {
@@ -150,21 +169,23 @@
     update();
   }
 
+  // Section by section, so that the first is there while the last is still to be drawn.
   async function draw() {
-    const id = "report";
-    const places = Object.entries(data.places);
-    if (places.length) {
-      const item = { docid: id, roots: Object.fromEntries(places), root_ids: places.map(([root]) => root) };
-      await Bokeh.embed.embed_items({ [id]: data.document }, [item]);
-      models = [...Bokeh.documents[0].all_models];
-      paint();
-      showTips();
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-      connectSlider();
+    for (const [number, json] of data.documents.entries()) {
+      const docid = `report-${number}`;
+      const roots = json.roots.map((root) => root.id);
+      const item = { docid, roots: Object.fromEntries(roots.map((root) => [root, data.places[root]])), root_ids: roots };
+      await Bokeh.embed.embed_items({ [docid]: json }, [item]);
+      const models = Bokeh.documents.at(-1).all_models;
+      showTips(models);
+      paint(models);
+      await new Promise(requestAnimationFrame);
     }
-    requestAnimationFrame(() => {
-      document.documentElement.dataset.drawn = String(Math.round(performance.now())); // for whoever measures
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      for (const document of Bokeh.documents) paint(document.all_models);
     });
+    connectSlider();
+    document.documentElement.dataset.drawn = String(Math.round(performance.now())); // for whoever measures
   }
 
   draw();
