@@ -25,7 +25,7 @@ def section(runs: list[Run]) -> Section:
     predictions = [run.recording.prediction for run in runs]
     with_theory = [(run, found) for run, found in zip(runs, predictions, strict=True) if found is not None]
     notes = [
-        f"{'' if len(runs) == 1 else f'{run.name}: '}there is no prediction: {run.recording.no_prediction_because}."
+        f"{'No prediction' if len(runs) == 1 else f'{run.name}: no prediction'}: {run.recording.no_prediction_because}."
         for run, found in zip(runs, predictions, strict=True)
         if found is None
     ]

@@ -58,14 +58,14 @@ def _panel(number: int, run: Run, shown: list[str], scale: LogScale, alone: bool
     scale.apply(plot)
     label_layers(plot, run.layers)
     layers = np.arange(len(run.layers))
-    hovered = []
+    crowded = len(run.layers) > MOST_MARKED
     for name in reversed(shown):  # the one that counts on top
         dash, marker, width = LOOKS[name]
         colour = SIGNAL_COLOURS[name]
         logs = run.signals[name][run.frames[0]].astype(np.float64)
         first = ColumnDataSource({"layer": layers, "line": np.where(np.isfinite(logs), logs, np.nan)})
         plot.line("layer", "line", source=first, color=colour, line_alpha=0.55, line_width=1.4, line_dash="dotted")
-        source = ColumnDataSource(frame(run.layers, name, logs, scale, marker), name=f"flow-{number}-{name}")
+        source = ColumnDataSource(frame(logs, scale, marker, crowded), name=f"flow-{number}-{name}")
         plot.line("layer", "line", source=source, color=colour, line_width=width, line_dash=dash)
         marks = plot.scatter(
             "layer",
@@ -77,8 +77,8 @@ def _panel(number: int, run: Run, shown: list[str], scale: LogScale, alone: bool
             fill_color=colour if dash == "solid" else None,
             line_width=1.4,
         )
-        hovered.append(marks)
-    add_hover(plot, hovered)
+    source.data["tip"] = tips(run, shown)
+    add_hover(plot, [marks], "vline")  # one tip for all, at the one that counts
     changes = {
         "number": number,
         "signals": shown,
@@ -88,23 +88,30 @@ def _panel(number: int, run: Run, shown: list[str], scale: LogScale, alone: bool
         "nonfinite": scale.nonfinite_place,
         "steps": run.steps[run.frames].tolist(),
         "layers": run.layers,
-        "crowded": len(run.layers) > MOST_MARKED,
+        "crowded": crowded,
     }
     return Panel(plot, _text(run, shown[0]), run.name if not alone else "", run.diagnosis.verdict), changes
 
 
-def frame(names: list[str], signal: str, logs: NDArray[np.float64], scale: LogScale, marker: str) -> dict[str, Any]:
-    """Return the columns of one step; the page's script makes them anew for another one."""
+def frame(logs: NDArray[np.float64], scale: LogScale, marker: str, crowded: bool) -> dict[str, Any]:
+    """Return the columns of one signal in one step; the page's script makes them anew for another step."""
     usual = np.isfinite(logs)
-    crowded = len(names) > MOST_MARKED
     return {
-        "layer": np.arange(len(names)),
+        "layer": np.arange(len(logs)),
         "line": np.where(usual, logs, np.nan),
         "place": scale.place(logs),
         "marker": np.where(usual, marker, np.where(logs == -np.inf, ZERO_MARKER, NONFINITE_MARKER)).tolist(),
         "size": np.where(usual, 3 if crowded else 6, 8),
-        "tip": [f"{name}\n{SIGNALS[signal]}: {norm_text(log)}" for name, log in zip(names, logs, strict=True)],
     }
+
+
+def tips(run: Run, shown: list[str]) -> list[str]:
+    """Return what is shown of each layer under the pointer, at the first step."""
+    row = run.frames[0]
+    return [
+        "\n".join([name, *(f"{SIGNALS[signal]}: {norm_text(run.signals[signal][row, layer])}" for signal in shown)])
+        for layer, name in enumerate(run.layers)
+    ]
 
 
 def _shape(name: str) -> str:

@@ -94,7 +94,7 @@ def label_layers(plot: figure, names: list[str], dimension: int = 1) -> None:
         plot.xaxis.major_label_orientation = 0.6
 
 
-def short_name(name: str, limit: int = 18) -> str:
+def short_name(name: str, limit: int = 12) -> str:
     """Return a layer's name as a tick label."""
     name = name.removesuffix(".weight")
     return name if len(name) <= limit else f"…{name[1 - limit :]}"

@@ -59,7 +59,7 @@ def _panel(found: list[tuple[int, Run, Floats]], alone: bool) -> Panel:
     high = max(math.ceil(math.log10(usual.max())) if len(usual) else 0, low + 2)
     edges = np.arange(low, high + BIN / 2, BIN)
     plot = new_plot("update ÷ weights (log scale)", "share of layers and steps", 280)
-    stride = max(1, math.ceil((high - low) / 8))
+    stride = max(1, math.ceil((high - low) / 5))
     ticks = {float(power): number(1, power) for power in range(low, high + 1, stride)}
     if (everything == 0).any():
         ticks[low - 1.0] = "0"

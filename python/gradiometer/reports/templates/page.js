@@ -84,19 +84,28 @@
 
   // The columns of one step, as reports/flow.py makes them for the first.
   function frame(run, signal, column) {
+    const { zero, nonfinite, crowded } = run;
+    const logs = logsAt(run, signal, column);
+    const usual = logs.map(Number.isFinite);
+    return {
+      layer: logs.map((_, layer) => layer),
+      line: logs.map((log, layer) => (usual[layer] ? log : NaN)),
+      place: logs.map((log, layer) => (usual[layer] ? log : log === -Infinity ? zero : nonfinite)),
+      marker: logs.map((log, layer) => (usual[layer] ? run.markers[signal] : log === -Infinity ? "inverted_triangle" : "x")),
+      size: logs.map((_, layer) => (usual[layer] ? (crowded ? 3 : 6) : 8)),
+    };
+  }
+
+  function logsAt(run, signal, column) {
     const image = byName(`heat-${run.number}-${signal}`).data.image[0];
-    const columns = { layer: [], line: [], place: [], marker: [], size: [], tip: [] };
-    run.layers.forEach((name, layer) => {
-      const log = image[layer * run.steps.length + column];
-      const usual = Number.isFinite(log);
-      columns.layer.push(layer);
-      columns.line.push(usual ? log : NaN);
-      columns.place.push(usual ? log : log === -Infinity ? run.zero : run.nonfinite);
-      columns.marker.push(usual ? run.markers[signal] : log === -Infinity ? "inverted_triangle" : "x");
-      columns.size.push(usual ? (run.crowded ? 3 : 6) : 8);
-      columns.tip.push(`${name}\n${run.words[signal]}: ${normText(log)}`);
-    });
-    return columns;
+    return run.layers.map((_, layer) => image[layer * run.steps.length + column]);
+  }
+
+  function tips(run, column) {
+    const logs = run.signals.map((signal) => logsAt(run, signal, column));
+    return run.layers.map((name, layer) =>
+      [name, ...run.signals.map((signal, k) => `${run.words[signal]}: ${normText(logs[k][layer])}`)].join("\n"),
+    );
   }
 
   function byName(name) {
@@ -111,7 +120,11 @@
     for (const run of data.runs) {
       let column = run.steps.findLastIndex((drawn) => drawn <= step);
       column = Math.max(column, 0); // a run that ended, or is recorded more rarely, stays at its last step
-      for (const signal of run.signals) byName(`flow-${run.number}-${signal}`).data = frame(run, signal, column);
+      for (const signal of run.signals) {
+        const columns = frame(run, signal, column);
+        if (signal === run.signals[0]) columns.tip = tips(run, column);
+        byName(`flow-${run.number}-${signal}`).data = columns;
+      }
       for (const name of [...run.signals.map((signal) => `heat-${run.number}-${signal}`), ...Object.keys(SHARES).map((share) => `share-${run.number}-${share}`)]) {
         const cursor = byName(`cursor-${name}`);
         if (cursor) cursor.location = column;
