@@ -72,15 +72,17 @@ def _documents(sections: list[Section]) -> list[dict[str, Any]]:
 
 def _thinning(runs: list[Run]) -> str:
     """Say what the page leaves out; empty if it shows every step."""
-    parts = [
-        f"{len(run.frames):,} of the {len(run.steps):,} recorded steps{f' of {run.name}' if len(runs) > 1 else ''}"
-        for run in runs
-        if run.thinned
-    ]
-    if not parts:
+    thinned = [run for run in runs if run.thinned]
+    if not thinned:
         return ""
+    frames, steps = (
+        max(counts) for counts in zip(*((len(run.frames), len(run.steps)) for run in thinned), strict=True)
+    )
+    shown = f"{frames:,} of the {steps:,} recorded steps"
+    if len(runs) > 1:
+        shown = f"at most {frames:,} of the up to {steps:,} recorded steps of a run"
     return (
-        f"To keep this page small, the heat maps and the slider show {', '.join(parts)}, and curves over the steps at "
+        f"To keep this page small, the heat maps and the slider show {shown}, and curves over the steps at "
         f"most {MOST_POINTS:,}: the first, the last, and from every stretch of consecutive steps those with the "
         "smallest and the largest values, zeros, infinities and NaN among them, so that no extreme is hidden. "
         "Verdicts, tables, histograms and the strip of clipped steps use every step that was recorded."

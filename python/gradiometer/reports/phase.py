@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from gradiometer import causes, theory
 from gradiometer.reports.run import Run
 from gradiometer.reports.section import Key, Panel, Section
-from gradiometer.reports.style import BLUE, INK, ORANGE, VERMILION, add_hover, new_plot, run_style
+from gradiometer.reports.style import BLUE, INK, ORANGE, VERMILION, add_hover, new_plot, run_keys, run_style
 
 HEIGHTS = 9
 """Values of σ_b at which the edge is looked for."""
@@ -59,6 +59,8 @@ def section(runs: list[Run]) -> Section:
         Key("edge of chaos (χ₁ = 1)", "ink"),
         Key("the network at the start", ORANGE if len(runs) == 1 else "ink", "circle"),
     ]
+    if len(runs) > 1:
+        legend += run_keys(runs)
     if moved:
         legend.append(Key("its weights at the end", ORANGE if len(runs) == 1 else "ink", "square"))
     return Section(

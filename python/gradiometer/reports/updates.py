@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
-from bokeh.models import ColumnDataSource, GlyphRenderer, Quad
+from bokeh.models import ColumnDataSource, GlyphRenderer, Quad, Scatter
 from bokeh.plotting import figure
 
 from gradiometer import causes
@@ -18,6 +20,17 @@ from gradiometer.slopes import Floats
 
 BIN = 0.25
 """Width of a bar, in decades."""
+
+
+class Bar(NamedTuple):
+    """A bar of a histogram, in decades."""
+
+    left: float
+    right: float
+    share: float
+    words: str
+    apart: bool = False
+    """Of values that have no place on the axis."""
 
 
 def section(runs: list[Run]) -> Section:
@@ -70,10 +83,9 @@ def _panel(found: list[tuple[int, Run, Floats]], alone: bool) -> Panel:
     add_band(plot, math.log10(causes.LARGE_UPDATE), max(high, math.log10(causes.LARGE_UPDATE)), VERMILION)
     texts, hovered, top = [], [], 0.0
     for position, run, ratios in found:
-        heights = _bars(ratios, edges, low, high)
-        top = max(top, *(height for _, _, height, _ in heights))
-        colour, dash = (BLUE, "solid") if alone else run_style(position)
-        hovered.append(_draw(plot, heights, colour, dash, "" if alone else f"{run.name}\n", alone))
+        bars = _bars(ratios, edges)
+        top = max(top, *(bar.share for bar in bars))
+        hovered.append(_draw_bars(plot, bars) if alone else _draw_line(plot, bars, run, position))
         fine = ratios[np.isfinite(ratios)]
         median = f"median {np.median(fine):.2g}" if len(fine) else "never finite"
         zeros = f", {int((ratios == 0).sum()):,} exactly zero" if (ratios == 0).any() else ""
@@ -86,38 +98,41 @@ def _panel(found: list[tuple[int, Run, Floats]], alone: bool) -> Panel:
     return Panel(plot, f"Histogram of the update-to-weight ratios: {'; '.join(texts)}.")
 
 
-def _bars(ratios: Floats, edges: Floats, low: int, high: int) -> list[tuple[float, float, float, str]]:
-    """Return left, right, share and description of each bar: the histogram, then exact zeros and the non-finite."""
+def _bars(ratios: Floats, edges: Floats) -> list[Bar]:
+    """Return the histogram, and on its sides the exact zeros and the non-finite."""
     usual = ratios[np.isfinite(ratios) & (ratios > 0)]
-    logs = np.clip(np.log10(usual), edges[0], edges[-1])
-    counts = np.histogram(logs, edges)[0]
+    counts = np.histogram(np.clip(np.log10(usual), edges[0], edges[-1]), edges)[0]
     bars = [
-        (float(left), float(right), count / len(ratios), f"{10.0**left:.2g} to {10.0**right:.2g}")
-        for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        Bar(float(left), float(right), float(count / len(ratios)), f"{10.0**left:.2g} to {10.0**right:.2g}")
+        for (left, right), count in zip(pairwise(edges), counts, strict=True)
     ]
-    zeros, odd = (ratios == 0).mean(), (~np.isfinite(ratios)).mean()
+    zeros, odd = float((ratios == 0).mean()), float((~np.isfinite(ratios)).mean())
     if zeros:
-        bars.append((low - 1.25, low - 0.75, float(zeros), "exactly zero"))
+        bars.append(Bar(edges[0] - 1 - BIN, edges[0] - 1 + BIN, zeros, "exactly zero", apart=True))
     if odd:
-        bars.append((high + 0.75, high + 1.25, float(odd), "NaN or infinite"))
+        bars.append(Bar(edges[-1] + 1 - BIN, edges[-1] + 1 + BIN, odd, "NaN or infinite", apart=True))
     return bars
 
 
-def _draw(
-    plot: figure, bars: list[tuple[float, float, float, str]], colour: str, dash: str, who: str, filled: bool
-) -> GlyphRenderer[Quad]:
-    left, right, height, words = zip(*[bar for bar in bars if filled or bar[2] > 0], strict=True)
-    tips = [f"{who}{text}\n{100 * share:.2g} %" for text, share in zip(words, height, strict=True)]
-    source = ColumnDataSource({"left": left, "right": right, "height": height, "tip": tips})
-    return plot.quad(
-        "left",
-        "right",
-        "height",
-        0,
-        source=source,
-        fill_color=colour,
-        fill_alpha=0.75 if filled else 0.12,
-        line_color=None if filled else colour,
-        line_dash=dash,
-        line_width=1.4,
-    )
+def _draw_bars(plot: figure, bars: list[Bar]) -> GlyphRenderer[Quad]:
+    source = ColumnDataSource(_columns(bars, ""))
+    return plot.quad("left", "right", "share", 0, source=source, fill_color=BLUE, fill_alpha=0.75, line_color=None)
+
+
+def _draw_line(plot: figure, bars: list[Bar], run: Run, number: int) -> GlyphRenderer[Scatter]:
+    """Draw a line over the middles of the bars; the bars of zeros and of the non-finite stand alone."""
+    colour, dash = run_style(number)
+    source = ColumnDataSource(_columns([bar for bar in bars if bar.share > 0], f"{run.name}\n"))
+    usual = ColumnDataSource(_columns([bar for bar in bars if not bar.apart], ""))
+    plot.line("middle", "share", source=usual, color=colour, line_dash=dash, line_width=1.8)
+    return plot.scatter("middle", "share", source=source, color=colour, size=5, line_color=None)
+
+
+def _columns(bars: list[Bar], who: str) -> dict[str, list[Any]]:
+    return {
+        "left": [bar.left for bar in bars],
+        "right": [bar.right for bar in bars],
+        "middle": [(bar.left + bar.right) / 2 for bar in bars],
+        "share": [bar.share for bar in bars],
+        "tip": [f"{who}{bar.words}\n{100 * bar.share:.2g} %" for bar in bars],
+    }
