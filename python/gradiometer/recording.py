@@ -169,19 +169,31 @@ class Recording:
 
         return diagnose(self._frozen())
 
-    def plot(self, kind: str = "flow", ax: Axes | None = None) -> Axes:
-        """Draw the recording with matplotlib (``lab`` extra).
+    def plot(self, kind: str = "flow", ax: Axes | None = None, *, theory: bool = False) -> Axes:
+        """Draw the recording with matplotlib (``lab`` extra), and return the axes.
+
+        What has no place on a log axis is shown all the same: exact zeros, NaN and infinity have bands of their own.
 
         Parameters
         ----------
-        kind : {"flow"}
-            ``"flow"``: the gradients of every layer at the first, middle and last step.
+        kind : {"flow", "heatmap", "time", "phase"}
+            ``"flow"``: the gradients of every layer at the first, middle and last step. ``"heatmap"``: `delta_norm` of
+            every layer at every step. ``"time"``: `delta_norm` of every layer, norm of all gradients before and after
+            clipping, clipped steps and the loss over steps. ``"phase"``: where the network was, at the start, in the
+            phase diagram of its activation.
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default in a new figure.
-        """
-        from gradiometer.plot import draw
+        theory : bool
+            Draw `prediction` over the flow, with two standard deviations of what to expect over seeds.
 
-        return draw(self._frozen(), kind, ax)
+        Raises
+        ------
+        ValueError
+            If there is no such kind, or nothing to draw; the message says why.
+        """
+        from gradiometer.plots import draw
+
+        return draw(self._frozen(), kind, ax, theory)
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write a page about this recording, one HTML file that opens without a network (``lab`` extra).

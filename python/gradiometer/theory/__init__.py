@@ -12,11 +12,13 @@
 from gradiometer.theory.batch_norm import batch_norm_growth
 from gradiometer.theory.correlation import DepthScales, correlation_map, depth_scales, fixed_correlation
 from gradiometer.theory.critical import critical_sigma_w
+from gradiometer.theory.phase import PhaseDiagram, phase_diagram
 from gradiometer.theory.prediction import Prediction, predict
-from gradiometer.theory.variance import chi, fixed_point
+from gradiometer.theory.variance import chi, fixed_point, variance_map
 
 __all__ = [
     "DepthScales",
+    "PhaseDiagram",
     "Prediction",
     "batch_norm_growth",
     "chi",
@@ -25,5 +27,7 @@ __all__ = [
     "depth_scales",
     "fixed_correlation",
     "fixed_point",
+    "phase_diagram",
     "predict",
+    "variance_map",
 ]

@@ -17,7 +17,7 @@ from gradiometer._checks import check_number
 from gradiometer.activations import Activation
 from gradiometer.gaussian import REACH, feature_size, gauss_legendre, kinks, normal_nodes, panel_edges
 from gradiometer.theory.moments import moments, piecewise_linear, values
-from gradiometer.theory.variance import check_point, chi_at, fixed_variance, variance_map
+from gradiometer.theory.variance import check_point, chi_at, fixed_variance, next_variance
 
 __all__ = ["DepthScales", "correlation_map", "depth_scales", "fixed_correlation", "lines_kernel", "pair_moments"]
 
@@ -134,7 +134,7 @@ def _fixed_correlation(layer: Activation, sigma_w: float, sigma_b: float) -> flo
     q = fixed_variance(layer, sigma_w, sigma_b)
     if q in (0.0, math.inf) or piecewise_linear(layer) is not None or chi_at(layer, sigma_w, q) <= 1.0 + EDGE:
         return 1.0
-    square = variance_map(layer, sigma_w, sigma_b, q)
+    square = next_variance(layer, sigma_w, sigma_b, q)
 
     def excess(c: float) -> float:
         return (sigma_w * sigma_w * pair_moments(layer, q, c)[0] + sigma_b * sigma_b) / square - c

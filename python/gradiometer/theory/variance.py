@@ -13,7 +13,7 @@ from gradiometer._checks import check_number
 from gradiometer.activations import Activation, activation_from_name
 from gradiometer.theory.moments import limit_slopes, moments, piecewise_linear
 
-__all__ = ["check_point", "chi", "chi_at", "fixed_point", "fixed_variance", "variance_map"]
+__all__ = ["check_point", "chi", "chi_at", "fixed_point", "fixed_variance", "next_variance", "variance_map"]
 
 START = 1.0  # the variance from which the fixed point is reached: that of standardised data
 SAME = 1e-13  # relative change of a variance that is rounding noise
@@ -31,8 +31,22 @@ def check_point(activation: str | Activation, sigma_w: float, sigma_b: float = 0
     )
 
 
-def variance_map(activation: Activation, sigma_w: float, sigma_b: float, q: float) -> float:
-    """Return the variance of the next layer's pre-activations."""
+def variance_map(activation: str | Activation, sigma_w: float, sigma_b: float = 0.0, q: float = 1.0) -> float:
+    """Return the variance of the next layer's pre-activations, σ_w² E[φ(√q z)²] + σ_b², from that of one layer's, q.
+
+    It is the length map of Poole et al. (2016), whose fixed point `fixed_point` gives.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such activation, or a number is negative or not finite.
+    """
+    layer, weight, bias = check_point(activation, sigma_w, sigma_b)
+    return next_variance(layer, weight, bias, check_number("q", q, minimum=0.0))
+
+
+def next_variance(activation: Activation, sigma_w: float, sigma_b: float, q: float) -> float:
+    """Return `variance_map` for checked arguments."""
     return _scaled(sigma_w, moments(activation, q).square) + sigma_b * sigma_b
 
 
@@ -77,7 +91,7 @@ def fixed_variance(activation: Activation, sigma_w: float, sigma_b: float) -> fl
         return _of_lines(lines, sigma_w, sigma_b)
 
     def excess(q: float) -> float:
-        return variance_map(activation, sigma_w, sigma_b, q) / q - 1.0
+        return next_variance(activation, sigma_w, sigma_b, q) / q - 1.0
 
     first = excess(START)
     if abs(first) < STAYS:

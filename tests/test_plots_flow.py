@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradiometer import plot
 from gradiometer._core import Recorder
+from gradiometer.plots import log_axis, style
 from gradiometer.recording import Recording
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -58,16 +58,16 @@ def test_exact_zeros_have_a_band_at_the_bottom():
     assert "exactly zero" in legend(ax)
     assert "NaN or infinite" not in legend(ax)
     bottom = ax.transAxes.inverted().transform(ax.transData.transform((0, 1e-3)))[1]
-    assert bottom > plot.BAND  # no value stands in the band
+    assert bottom > log_axis.BAND  # no value stands in the band
     assert all(
-        ax.transAxes.inverted().transform(ax.transData.transform((0, y)))[1] > plot.BAND for y in ax.get_yticks()
+        ax.transAxes.inverted().transform(ax.transData.transform((0, y)))[1] > log_axis.BAND for y in ax.get_yticks()
     )
 
 
 def test_nonfinite_values_have_a_band_at_the_top():
     ax = make_recording(np.ones((1, 4)), [[np.nan, np.inf, -np.inf, 1.0]]).plot()
     assert [layer for layer, _ in marks(ax, "X")] == [0, 1, 2]
-    assert all(height > 1 - plot.BAND for _, height in marks(ax, "X"))
+    assert all(height > 1 - log_axis.BAND for _, height in marks(ax, "X"))
     assert "NaN or infinite" in legend(ax)
 
 
@@ -91,7 +91,7 @@ def test_extreme_recordings_can_be_drawn(norms):
 def test_layer_names_are_thinned_but_keep_the_first_and_last():
     ax = make_recording(np.ones((2, 301))).plot()
     labels = [label.get_text() for label in ax.get_xticklabels()]
-    assert len(labels) <= plot.MAX_LAYER_TICKS
+    assert len(labels) <= style.MAX_LAYER_TICKS
     assert (labels[0], labels[-1]) == ("0", "300")
     few = make_recording(np.ones((2, 3)), name="encoder.{}.weight").plot()
     assert [label.get_text() for label in few.get_xticklabels()] == ["encoder.0", "encoder.1", "encoder.2"]
