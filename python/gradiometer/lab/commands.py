@@ -133,19 +133,13 @@ def lab(
     try:
         import matplotlib.figure  # noqa: F401  if it is missing, say so before the training, not after
 
-        page = None if no_report else report or out.with_suffix(".html")
-        if page is not None:
-            import bokeh  # noqa: F401
-            import jinja2  # noqa: F401
-
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{optimizer}'")
         _check_numbers(dropout, clip, lr)
         sick = Architecture(depth, width, activation, _init(init), batch_norm, dropout, clip)
         settings = Settings(optimizer, lr, epochs, batch_size, seed)
         check_writable(out)
-        if page is not None:
-            check_writable(page, (".html", ".htm"))
+        page = _page(report, no_report, out)
         dataset = _dataset(data, target)
         sick.network(dataset.features, len(dataset.classes), seed)  # refuses what it does not know
 
@@ -167,6 +161,20 @@ def lab(
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, TypeError, OSError) as error:
         _fail(str(error))
+
+
+def _page(report: Path | None, no_report: bool, picture: Path) -> Path | None:
+    """Return where the report goes, beside the picture unless it is named; see first that it can be written."""
+    if no_report:
+        if report is not None:
+            raise ValueError("--report names a page and --no-report wants none; give one of them")
+        return None
+    import bokeh  # noqa: F401  as above
+    import jinja2  # noqa: F401
+
+    page = report or picture.with_suffix(".html")
+    check_writable(page, (".html", ".htm"))
+    return page
 
 
 def _check_numbers(dropout: float, clip: float | None, lr: float | None) -> None:

@@ -10,7 +10,7 @@ from bokeh.models import ColumnDataSource
 from gradiometer.reports.run import Run, decades
 from gradiometer.reports.scale import LogScale, norm_text
 from gradiometer.reports.section import Key, Panel, Section
-from gradiometer.reports.style import BLUE, ORANGE, add_hover, label_layers, new_plot
+from gradiometer.reports.style import BLUE, ORANGE, add_hover_along, label_layers, new_plot
 from gradiometer.slopes import theil_sen
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def section(runs: list[Run]) -> Section:
         anchor="theory",
         title="Theory against measurement",
         lead="The signal at the first recorded step, as a multiple of that of the last layer: what mean-field theory "
-        "predicts for weights of this scale and these data, with the spread to expect over seeds, and what was measured.",
+        "predicts for weights of this scale and these data, with the spread to expect over seeds, and what was "
+        "measured.",
         panels=[_panel(run, found, alone=len(runs) == 1) for run, found in with_theory],
         legend=[
             Key("predicted", ORANGE),
@@ -66,7 +67,8 @@ def _panel(run: Run, found: Prediction, alone: bool) -> Panel:
         for layer, there, theory in zip(run.layers, measured, predicted, strict=True)
     ]
     source = ColumnDataSource({"layer": layers, "place": scale.place(measured), "tip": tips})
-    add_hover(plot, [plot.scatter("layer", "place", source=source, size=6, line_color=BLUE, fill_color=None)], "vline")
+    plot.scatter("layer", "place", source=source, size=6, line_color=BLUE, fill_color=None)
+    add_hover_along(plot, source, "layer", "place")
     usable = np.where(np.isfinite(measured), measured, np.nan)
     slope = float(theil_sen(usable[None, :])[0])
     inside = (usable >= low - 1e-9) & (usable <= high + 1e-9)

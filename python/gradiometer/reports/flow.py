@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradiometer.reports.run import SIGNALS, Run
 from gradiometer.reports.scale import LogScale, norm_text
 from gradiometer.reports.section import Key, Panel, Section, Table
-from gradiometer.reports.style import SIGNAL_COLOURS, add_hover, label_layers, new_plot
+from gradiometer.reports.style import SIGNAL_COLOURS, add_hover_along, label_layers, new_plot
 
 LOOKS = {"delta_norm": ("solid", "circle", 2.4), "grad_norm": ("dashed", "square", 1.6)}
 ZERO_MARKER, NONFINITE_MARKER = "inverted_triangle", "x"
@@ -67,7 +67,7 @@ def _panel(number: int, run: Run, shown: list[str], scale: LogScale, alone: bool
         plot.line("layer", "line", source=first, color=colour, line_alpha=0.55, line_width=1.4, line_dash="dotted")
         source = ColumnDataSource(frame(logs, scale, marker, crowded), name=f"flow-{number}-{name}")
         plot.line("layer", "line", source=source, color=colour, line_width=width, line_dash=dash)
-        marks = plot.scatter(
+        plot.scatter(
             "layer",
             "place",
             marker="marker",
@@ -78,7 +78,7 @@ def _panel(number: int, run: Run, shown: list[str], scale: LogScale, alone: bool
             line_width=1.4,
         )
     source.data["tip"] = tips(run, shown)
-    add_hover(plot, [marks], "vline")  # one tip for all, at the one that counts
+    add_hover_along(plot, source, "layer", "place")  # one tip for all, at the one that counts
     changes = {
         "number": number,
         "signals": shown,

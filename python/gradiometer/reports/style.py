@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from bokeh.models import BoxAnnotation, HoverTool, Renderer, Span
+from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Renderer, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -71,6 +71,12 @@ def new_plot(x_label: str, y_label: str, height: int = 340) -> figure:
 def add_hover(plot: figure, renderers: list[Renderer], mode: str = "mouse") -> None:
     """Show the column ``tip`` of the glyph under the pointer; the page's script writes it, as text."""
     plot.add_tools(HoverTool(renderers=renderers, mode=mode, tooltips="@tip", point_policy="snap_to_data"))
+
+
+def add_hover_along(plot: figure, source: ColumnDataSource, x: str, y: str) -> None:
+    """Show the ``tip`` of the nearest point left or right of the pointer, at any height: no need to hit it."""
+    unseen = plot.line(x, y, source=source, line_alpha=0, line_width=1)
+    plot.add_tools(HoverTool(renderers=[unseen], mode="vline", tooltips="@tip", line_policy="nearest"))
 
 
 def add_cursor(plot: figure, name: str, at: float) -> None:

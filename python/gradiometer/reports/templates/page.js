@@ -189,6 +189,10 @@
       const roots = json.roots.map((root) => root.id);
       const item = { docid, roots: Object.fromEntries(roots.map((root) => [root, data.places[root]])), root_ids: roots };
       await Bokeh.embed.embed_items({ [docid]: json }, [item]);
+      for (const root of roots) {
+        const pointed = Bokeh.index.get_by_id(root)?.canvas_view?.events_el;
+        if (pointed) pointed.tabIndex = -1; // there is nothing to do in a figure with the keyboard
+      }
       const models = Bokeh.documents.at(-1).all_models;
       showTips(models);
       paint(models);
