@@ -206,6 +206,50 @@ def test_the_histogram_counts_every_update(page):
     assert "exactly zero\\n10 %" in found.source
 
 
+def test_a_loss_below_zero_has_a_linear_axis(page):
+    found = page(record(line(-0.1), loss=np.linspace(1.5, -2.5, 30)))
+    assert (
+        "Loss over the steps: from 1.5 at step 0 to -2.5 at step 29." in found.all("div", id="time-0")[0]["aria-label"]
+    )
+    labels = [plot["attributes"]["left"][0]["attributes"]["axis_label"] for plot in found.data["documents"][2]["roots"]]
+    assert labels == ["loss", "norm (log scale)"]
+
+
+def test_a_loss_that_was_not_told_is_no_figure(page):
+    found = page(record(line(-0.1), loss=np.nan))
+    assert [plot["id"] for plot in found.all("div", role="img") if plot["id"].startswith("time")] == ["time-0"]
+    assert "The loss of this run is not known" in found.text
+
+
+def test_layers_that_were_never_measured_are_left_out(page):
+    norms = line(-0.2, layers=5)
+    norms[:, [1, 3]] = np.nan
+    found = page(record(norms))
+    assert found.data["runs"][0]["layers"] == ["0.weight", "4.weight", "8.weight"]
+    assert found.image("heat-0-delta_norm").shape == (3, 30)
+
+
+def test_what_was_never_finite_is_shown(page):
+    found = page(record(np.full((3, 2), np.nan), nonfinite=(0, "", "loss")))
+    assert "Non-finite" in found.text
+    assert np.isnan(found.image("heat-0-grad_norm")).all()
+
+
+def test_the_smallest_run(page):
+    trainer = gm.Trainer(
+        gm.mlp(3, 2, depth=0, width=1, seed=0), loss="mse", optimizer=gm.SGD(lr=0.1), record="full", seed=0
+    )
+    trainer.step(np.ones((2, 3)), np.ones((2, 2)))
+    found = page(trainer.recording)
+    assert len(found.all("div", role="img")) >= 8
+    assert not found.all("input")  # there is no other step to choose
+
+
+def test_steps_keep_their_numbers(page):
+    found = page(record(line(-0.1), steps=np.arange(30) * 7 + 3))
+    assert found.data["steps"] == list(range(3, 206, 7))
+
+
 # ---- it stays one small page, and text stays text ----
 
 
@@ -293,6 +337,7 @@ def empty(mode, layers=2):
     ("recordings", "names", "error", "message"),
     [
         ([], None, ValueError, "recordings is empty"),
+        ([record(line(0))] * 25, None, ValueError, "recordings holds 25; a page can compare 24 at most"),
         (3, None, TypeError, "recordings must be a Recording or several of them, not 3"),
         ("run.npz", None, TypeError, "must be a Recording or several of them, not 'run.npz'"),
         ([record(line(0)), "b"], None, TypeError, r"recordings\[1\] must be a Recording, not 'b'"),

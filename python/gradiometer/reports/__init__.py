@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gradiometer._files import replace_file
 from gradiometer.recording import Recording
+from gradiometer.reports.thinning import MOST_RUNS
 
 __all__ = ["report"]
 
@@ -40,7 +41,8 @@ def report(
     TypeError
         If something else than recordings is given.
     ValueError
-        If there is no recording, one has no steps, no layers or no gradients, or there are not as many names.
+        If there is no recording, or more than 24; if one has no steps, no layers or no gradients; or if there are not
+        as many names.
     OSError
         If the file cannot be written.
     ImportError
@@ -57,10 +59,8 @@ def report(
         ) from error
     from gradiometer.reports.page import build
     from gradiometer.reports.run import Run
-    from gradiometer.reports.thinning import MOST_CELLS
 
-    cells = MOST_CELLS // (4 * len(chosen))  # four heat maps of a run at most
-    runs = [Run.of(recording, name, cells) for recording, name in zip(chosen, called, strict=True)]
+    runs = [Run.of(recording, name, len(chosen)) for recording, name in zip(chosen, called, strict=True)]
     page = build(runs, title or ("Gradient report" if len(runs) == 1 else f"{len(runs)} runs compared"))
     replace_file(path, "write a report", lambda file: file.write(page.encode()))
 
@@ -73,6 +73,8 @@ def _checked(recordings: Recording | Iterable[Recording]) -> list[Recording]:
     chosen = list(recordings)
     if not chosen:
         raise ValueError("recordings is empty; it must hold at least one Recording")
+    if len(chosen) > MOST_RUNS:
+        raise ValueError(f"recordings holds {len(chosen)}; a page can compare {MOST_RUNS} at most, so choose some")
     for number, recording in enumerate(chosen):
         if not isinstance(recording, Recording):
             raise TypeError(f"recordings[{number}] must be a Recording, not {recording!r}")

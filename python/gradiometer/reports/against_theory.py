@@ -23,11 +23,16 @@ SPREADS = 2.0
 def section(runs: list[Run]) -> Section:
     """Return one plot for each run that has a prediction."""
     predictions = [run.recording.prediction for run in runs]
-    with_theory = [(run, found) for run, found in zip(runs, predictions, strict=True) if found is not None]
-    notes = [
-        f"{'No prediction' if len(runs) == 1 else f'{run.name}: no prediction'}: {run.recording.no_prediction_because}."
+    with_theory = [
+        (run, found)
         for run, found in zip(runs, predictions, strict=True)
-        if found is None
+        if found is not None and "delta_norm" in run.signals and found.layer_names == run.layers
+    ]
+    notes = [
+        f"{'No prediction' if len(runs) == 1 else f'{run.name}: no prediction'}: {reason}."
+        for run in runs
+        if run not in [drawn for drawn, _ in with_theory]
+        and (reason := run.recording.no_prediction_because or "there are layers whose signal was never a number")
     ]
     return Section(
         anchor="theory",

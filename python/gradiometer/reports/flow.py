@@ -42,7 +42,7 @@ def section(runs: list[Run]) -> tuple[Section, list[dict[str, Any]]]:
         "falling towards the left is vanishing, rising is exploding. Move the slider through the steps.",
         panels=panels,
         legend=legend,
-        tables=[_table(run, len(runs) > 1) for run in runs],
+        tables=[_table(run, shown, len(runs) > 1) for run in runs],
         slider=True,
     ), sliding
 
@@ -128,14 +128,15 @@ def _text(run: Run, name: str) -> str:
     return f"Norm of the {SIGNALS[name]} by layer: {ends}."
 
 
-def _table(run: Run, several: bool) -> Table:
+def _table(run: Run, shown: list[str], several: bool) -> Table:
+    signals = [(name, run.signals[name]) for name in shown]
     rows = list(dict.fromkeys((0, len(run.steps) // 2, len(run.steps) - 1)))
     of = f" of {run.name}" if several else ""
     return Table(
         caption=f"Norms by layer{of}, at the first, middle and last recorded step",
-        header=["layer", *(f"{name}, step {run.steps[row]:,}" for name in run.signals for row in rows)],
+        header=["layer", *(f"{name}, step {run.steps[row]:,}" for name, _ in signals for row in rows)],
         rows=[
-            [layer, *(norm_text(float(logs[row, column])) for logs in run.signals.values() for row in rows)]
+            [layer, *(norm_text(float(logs[row, column])) for _, logs in signals for row in rows)]
             for column, layer in enumerate(run.layers)
         ],
     )

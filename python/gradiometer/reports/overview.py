@@ -42,8 +42,9 @@ def key_figures(run: Run) -> list[tuple[str, str]]:
     figures = [
         ("decades per layer", _signed(found.slope)),
         ("first layer ÷ last", _short(found.ratio_first_last)),
-        ("loss", f"{_short(loss[0])} → {_short(loss[-1])}"),
     ]
+    if run.field("loss") is not None:
+        figures.append(("loss", f"{loss[0]:.3g} → {loss[-1]:.3g}"))
     if accuracy(run) is not None:
         figures.append(("validation accuracy", f"{100 * (accuracy(run) or 0):.1f} %"))
     return [*figures, ("recorded steps", f"{len(run.steps):,}"), ("dense layers", f"{len(run.layers):,}")]

@@ -15,7 +15,7 @@ from gradiometer._core import __version__
 from gradiometer.reports import against_theory, flow, heatmap, over_time, overview, phase, units, updates
 from gradiometer.reports.run import Run
 from gradiometer.reports.section import Section
-from gradiometer.reports.thinning import MOST_POINTS
+from gradiometer.reports.thinning import most_points
 
 
 def build(runs: list[Run], title: str) -> str:
@@ -83,8 +83,8 @@ def _thinning(runs: list[Run]) -> str:
         shown = f"at most {frames:,} of the up to {steps:,} recorded steps of a run"
     return (
         f"To keep this page small, the heat maps and the slider show {shown}, and curves over the steps at "
-        f"most {MOST_POINTS:,}: the first, the last, and from every stretch of consecutive steps those with the "
-        "smallest and the largest values, zeros, infinities and NaN among them, so that no extreme is hidden. "
+        f"most {most_points(len(runs)):,}: the first, the last, and from every stretch of consecutive steps those with "
+        "the smallest and the largest values, zeros, infinities and NaN among them, so that no extreme is hidden. "
         "Verdicts, tables, histograms and the strip of clipped steps use every step that was recorded."
     )
 

@@ -25,14 +25,14 @@ class Run:
     name: str
     recording: Recording
     diagnosis: Diagnosis
-    cells: int
-    """How many cells a heat map of it may have."""
+    share: int
+    """It is one of so many runs that share a page."""
 
     @classmethod
-    def of(cls, recording: Recording, name: str, cells: int) -> Run:
+    def of(cls, recording: Recording, name: str, share: int) -> Run:
         """Read it; what cannot be judged cannot be reported either."""
         moment = recording._frozen()
-        return cls(name, moment, moment.diagnose(), cells)
+        return cls(name, moment, moment.diagnose(), share)
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -40,9 +40,17 @@ class Run:
         return self.recording.meta
 
     @cached_property
+    def columns(self) -> Rows:
+        """Which layers were measured: some number in some step, unless nothing ever was one."""
+        grad = self.recording.grad_norm
+        measured = ~np.isnan(grad).all(axis=0)
+        return np.flatnonzero(measured if measured.any() else ~measured)
+
+    @cached_property
     def layers(self) -> list[str]:
-        """State-dict keys of the weights, from input to output."""
-        return self.recording.layer_names
+        """State-dict keys of the measured weights, from input to output."""
+        names = self.recording.layer_names
+        return [names[column] for column in self.columns]
 
     @cached_property
     def steps(self) -> NDArray[np.int64]:
@@ -50,31 +58,34 @@ class Run:
         return self.recording.steps
 
     def field(self, name: str) -> Floats | None:
-        """Return a field of the recording; None if it was not recorded, or never measured."""
+        """Return a field of the recording, of the measured layers; None if it was not recorded, or never measured."""
         try:
             values = np.asarray(getattr(self.recording, name), np.float64)
         except AttributeError:
             return None
-        return None if np.isnan(values).all() and name != "loss" else values
+        if np.isnan(values).all():
+            return None
+        return values[:, self.columns] if values.ndim == 2 else values
 
     @cached_property
     def signals(self) -> dict[str, NDArray[np.float32]]:
         """Logarithms to base 10 of `SIGNALS`, (steps, layers): -inf is an exact zero, inf and NaN are as measured."""
         found = {}
         for name in SIGNALS:
-            values = getattr(self.recording, name) if name == "grad_norm" else self.field(name)
+            values = self.field(name)
             if values is not None:
                 found[name] = decades(values)
-        return found
+        return found or {"grad_norm": decades(self.recording.grad_norm)}  # all of it NaN, which is worth seeing
 
     @cached_property
     def frames(self) -> Rows:
         """The rows that heat maps and the slider show."""
-        return thinning.frames(list(self.signals.values()), self.cells)
+        maps = 4 if self.share == 1 else self.share  # a single run has that many, each of several has one
+        return thinning.frames(list(self.signals.values()), thinning.MOST_CELLS // maps)
 
-    def points(self, *curves: Floats) -> Rows:
-        """Return the rows that curves over the steps show."""
-        return thinning.keep_extremes(np.stack(curves, axis=1), thinning.MOST_POINTS)
+    def points(self, curve: Floats) -> Rows:
+        """Return the rows that a curve over the steps shows."""
+        return thinning.keep_extremes(curve[:, None], thinning.most_points(self.share))
 
     @cached_property
     def thinned(self) -> bool:

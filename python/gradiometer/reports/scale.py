@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from bokeh.models import BoxAnnotation, FixedTicker, Range1d
@@ -27,8 +28,8 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
-class LogScale:
-    """The axis, in decades, and which bands it needs."""
+class Scale:
+    """A linear axis, and which bands it needs."""
 
     low: float
     high: float
@@ -36,8 +37,8 @@ class LogScale:
     nonfinite: bool = False
 
     @classmethod
-    def of(cls, logs: Iterable[NDArray[np.floating]], at_least: float = 1.0) -> LogScale:
-        """Return the scale for these logarithms (-inf: an exact zero), ``at_least`` so many decades long."""
+    def of(cls, logs: Iterable[NDArray[np.floating]], at_least: float = 1.0) -> Self:
+        """Return the scale for these values (-inf stands for an exact zero), at least so long."""
         everything = np.concatenate([np.ravel(values) for values in logs]).astype(np.float64)
         finite = everything[np.isfinite(everything)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
@@ -76,6 +77,29 @@ class LogScale:
         return np.asarray(np.where(logs == -np.inf, self.zero_place, placed), np.float64)
 
     def ticks(self) -> dict[float, str]:
+        """Return the ticks with their labels."""
+        stride = round_stride((self.high - self.low) / 4)
+        places = np.arange(np.ceil(self.low / stride), np.floor(self.high / stride) + 1) * stride
+        return {float(place): f"{place:.6g}" for place in places}
+
+    def apply(self, plot: figure) -> None:
+        """Give a plot this scale as its vertical axis."""
+        plot.y_range = Range1d(self.start, self.end)
+        ticks = self.ticks()
+        plot.ygrid.ticker = FixedTicker(ticks=list(ticks))
+        if self.zero:
+            ticks[self.zero_place] = "0"
+            plot.add_layout(_band(self.start, self.low))
+        if self.nonfinite:
+            ticks[self.nonfinite_place] = "NaN, ∞"
+            plot.add_layout(_band(self.high, self.end))
+        label_axis(plot, 0, ticks)
+
+
+class LogScale(Scale):
+    """A log axis, in decades."""
+
+    def ticks(self) -> dict[float, str]:
         """Return the ticks, in decades, with their labels."""
         span = self.high - self.low
         if span < 2:
@@ -91,18 +115,11 @@ class LogScale:
         first = math.ceil(self.low / stride) * stride
         return {float(power): number(1, power) for power in range(first, math.floor(self.high) + 1, stride)}
 
-    def apply(self, plot: figure) -> None:
-        """Give a plot this scale as its vertical axis."""
-        plot.y_range = Range1d(self.start, self.end)
-        ticks = self.ticks()
-        plot.ygrid.ticker = FixedTicker(ticks=list(ticks))
-        if self.zero:
-            ticks[self.zero_place] = "0"
-            plot.add_layout(_band(self.start, self.low))
-        if self.nonfinite:
-            ticks[self.nonfinite_place] = "NaN, ∞"
-            plot.add_layout(_band(self.high, self.end))
-        label_axis(plot, 0, ticks)
+
+def round_stride(rough: float) -> float:
+    """Return the next larger number that is 1, 2 or 5 times a power of ten."""
+    unit = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
 
 
 def label_axis(plot: figure, dimension: int, ticks: dict[float, str]) -> None:

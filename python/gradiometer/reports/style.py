@@ -10,7 +10,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from gradiometer.reports.run import Run
-from gradiometer.reports.scale import label_axis
+from gradiometer.reports.scale import label_axis, round_stride
 from gradiometer.reports.section import Key
 
 BLUE, VERMILION, GREEN, PINK, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
@@ -109,9 +109,7 @@ def short_name(name: str, limit: int = 12) -> str:
 def label_steps(plot: figure, steps: NDArray[np.int64]) -> None:
     """Label round steps on an axis that has a column for each of these steps."""
     first, last = int(steps[0]), int(steps[-1])
-    rough = max(1.0, (last - first) / 5)
-    unit = 10 ** math.floor(math.log10(rough))
-    stride = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
+    stride = round_stride(max(1.0, (last - first) / 5))
     round_steps = np.arange(math.ceil(first / stride) * stride, last + 1, stride)
     columns = np.interp(round_steps, steps, np.arange(len(steps)))
     label_axis(plot, 1, {float(at): f"{int(step):,}" for at, step in zip(columns, round_steps, strict=True)})

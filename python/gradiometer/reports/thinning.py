@@ -11,9 +11,11 @@ from gradiometer.slopes import Floats, Rows
 
 MOST_POINTS = 2000
 """Of a curve over the steps: more than a screen has columns."""
+MOST_RUNS = 24
+"""On one page: with more, there is nothing to see, and a browser has too much to draw."""
 MOST_FRAMES = 400
 """Columns of a heat map, and so stops of the slider."""
-MOST_CELLS = 300_000
+MOST_CELLS = 200_000
 """Of all heat maps of one page together: four bytes each, and a third more as text."""
 
 
@@ -41,6 +43,11 @@ def keep_extremes(values: Floats, limit: int) -> Rows:
             part = values[start:stop]
             kept.update((start + _smallest(part)).tolist(), (start + np.argmax(part, axis=0)).tolist())
     return np.array(sorted(kept), np.intp)
+
+
+def most_points(runs: int) -> int:
+    """Return how many points each curve has where so many runs share a page."""
+    return min(MOST_POINTS, 2 * MOST_POINTS // runs)
 
 
 def frames(log_norms: list[NDArray[np.float32]], cells: int) -> Rows:
