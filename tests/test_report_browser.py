@@ -245,7 +245,9 @@ def test_a_comparison(show, tmp_path, recording):
     page.keyboard.press("End")
     expect(page.locator("#step-shown")).to_have_text("59")
     page.wait_for_timeout(100)
-    ended = columns(page, "flow-1-delta_norm")  # stays at its last step
+    assert page.text_content("#ended-0") == ""
+    assert page.text_content("#ended-1") == "· ended at step 8"
+    ended = columns(page, "flow-1-delta_norm")
     np.testing.assert_allclose(ended["place"], np.log10(other.delta_norm[-1]), atol=1e-6)
     assert page.locator("figcaption", has_text=HOSTILE).count() == 2
     assert page.locator("img").count() == 0

@@ -73,13 +73,15 @@ def _panel(found: list[tuple[int, Run, Floats]], alone: bool) -> Panel:
     edges = np.arange(low, high + BIN / 2, BIN)
     plot = new_plot("update ÷ weights (log scale)", "share of layers and steps", 280)
     stride = max(1, math.ceil((high - low) / 5))
-    ticks = {float(power): number(1, power) for power in range(low, high + 1, stride)}
-    if (everything == 0).any():
+    below, above = bool((everything == 0).any()), not np.isfinite(everything).all()
+    places = range(low + stride * below, high + 1 - stride * above, stride)  # room for the labels beside them
+    ticks = {float(power): number(1, power) for power in places}
+    if below:
         ticks[low - 1.0] = "0"
-    if not np.isfinite(everything).all():
+    if above:
         ticks[high + 1.0] = "NaN, ∞"
     label_axis(plot, 1, ticks)
-    plot.x_range.update(start=min(ticks) - 0.6, end=max(*ticks, high) + 0.6)
+    plot.x_range.update(start=low - (1.6 if below else 0.3), end=high + (1.6 if above else 0.3))
     add_band(plot, math.log10(causes.LARGE_UPDATE), max(high, math.log10(causes.LARGE_UPDATE)), VERMILION)
     texts, hovered, top = [], [], 0.0
     for position, run, ratios in found:

@@ -120,6 +120,8 @@
     for (const run of data.runs) {
       let column = run.steps.findLastIndex((drawn) => drawn <= step);
       column = Math.max(column, 0); // a run that ended, or is recorded more rarely, stays at its last step
+      const ended = document.getElementById(`ended-${run.number}`);
+      if (ended) ended.textContent = run.steps.at(-1) < step ? `· ended at step ${run.steps.at(-1).toLocaleString("en")}` : "";
       for (const signal of run.signals) {
         const columns = frame(run, signal, column);
         if (signal === run.signals[0]) columns.tip = tips(run, column);
