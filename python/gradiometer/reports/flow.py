@@ -34,11 +34,10 @@ def section(runs: list[Run]) -> tuple[Section, list[dict[str, Any]]]:
         legend.append(Key("exactly zero", "ink", "triangle"))
     if scale.nonfinite:
         legend.append(Key("NaN or infinite", "ink", "cross"))
-    what = "This signal" if len(runs) > 1 else "The signal"
     return Section(
         anchor="flow",
         title="How the gradient travels back",
-        lead=f"{what} starts at the output, on the right, and travels to the input, on the left. Level is healthy; "
+        lead="The signal starts at the output, on the right, and travels to the input, on the left. Level is healthy; "
         "falling towards the left is vanishing, rising is exploding. Move the slider through the steps.",
         panels=panels,
         legend=legend,

@@ -34,8 +34,7 @@ def section(runs: list[Run]) -> Section:
     panels = []
     for (number, name), values in logs.items():
         run = runs[number]
-        plot = layer_by_step(run, f"heat-{number}-{name}", values)
-        _colour(plot, scale)
+        plot = layer_by_step(run, f"heat-{number}-{name}", values, _norm_colours(scale), scale.ticks(), 300)
         finite = values[np.isfinite(values)]
         ends = f"from {norm_text(finite.min())} to {norm_text(finite.max())}" if len(finite) else "never finite"
         text = f"Heat map of the {SIGNALS[name]}, {len(run.layers)} layers by {len(run.steps):,} steps: {ends}"
@@ -61,8 +60,20 @@ def section(runs: list[Run]) -> Section:
     )
 
 
-def layer_by_step(run: Run, name: str, values: NDArray[np.float32], height: int = 300) -> figure:
-    """Return a plot with room for an image of the run's frames; `colour` draws it."""
+def layer_by_step(
+    run: Run, name: str, values: NDArray[np.float32], colours: LinearColorMapper, ticks: dict[float, str], height: int
+) -> figure:
+    """Return a heat map of the run's frames, with its colour scale and the cursor of the slider.
+
+    Parameters
+    ----------
+    name : str
+        Of its data source, by which the page's script finds it.
+    values : array
+        (frames, layers)
+    ticks : dict
+        Of the colour scale.
+    """
     plot = new_plot("step", "layer", height)
     rows, layers = values.shape
     plot.x_range.update(start=-0.5, end=rows - 0.5)
@@ -70,20 +81,13 @@ def layer_by_step(run: Run, name: str, values: NDArray[np.float32], height: int 
     plot.ygrid.grid_line_color = None
     label_layers(plot, run.layers, 0)
     label_steps(plot, run.steps[run.frames])
-    image = {"image": [np.ascontiguousarray(values.T)], "x": [-0.5], "y": [-0.5], "dw": [rows], "dh": [layers]}
-    plot.tags = [ColumnDataSource(image, name=name)]
-    return plot
-
-
-def draw_image(plot: figure, mapper: LinearColorMapper, ticks: dict[float, str]) -> None:
-    """Draw the image under its colour scale, and the cursor of the slider over it."""
-    (source,) = plot.tags
-    plot.tags = []
-    image = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
+    columns = {"image": [np.ascontiguousarray(values.T)], "x": [-0.5], "y": [-0.5], "dw": [rows], "dh": [layers]}
+    source = ColumnDataSource(columns, name=name)
+    image = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=colours)
     plot.add_tools(HoverTool(renderers=[image], tooltips="@tip"))
-    add_cursor(plot, f"cursor-{source.name}", 0)
+    add_cursor(plot, f"cursor-{name}", 0)
     bar = ColorBar(
-        color_mapper=mapper,
+        color_mapper=colours,
         ticker=FixedTicker(ticks=list(ticks)),
         major_label_overrides={place: PlainText(text=label) for place, label in ticks.items()},
         width=10,
@@ -96,6 +100,7 @@ def draw_image(plot: figure, mapper: LinearColorMapper, ticks: dict[float, str])
         major_label_text_color=INK,
     )
     plot.add_layout(bar, "right")
+    return plot
 
 
 def share_colours() -> tuple[LinearColorMapper, dict[float, str]]:
@@ -104,8 +109,9 @@ def share_colours() -> tuple[LinearColorMapper, dict[float, str]]:
     return LinearColorMapper(palette=Cividis256, low=0, high=1, nan_color=NAN_COLOUR), ticks
 
 
-def _colour(plot: figure, scale: LogScale) -> None:
-    mapper = LinearColorMapper(
+def _norm_colours(scale: LogScale) -> LinearColorMapper:
+    """Return the colours of logarithms; -inf, inf and NaN have colours of their own."""
+    return LinearColorMapper(
         palette=Viridis256,
         low=scale.low,
         high=scale.high,
@@ -113,7 +119,6 @@ def _colour(plot: figure, scale: LogScale) -> None:
         high_color=INFINITE_COLOUR,
         nan_color=NAN_COLOUR,
     )
-    draw_image(plot, mapper, scale.ticks())
 
 
 def _odd(logs: NDArray[np.float32]) -> str:

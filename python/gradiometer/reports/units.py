@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from bokeh.models import ColumnDataSource, Range1d
 
-from gradiometer.reports.heatmap import draw_image, layer_by_step, share_colours
+from gradiometer.reports.heatmap import layer_by_step, share_colours
 from gradiometer.reports.run import Run
 from gradiometer.reports.scale import label_axis
 from gradiometer.reports.section import Panel, Section
@@ -44,8 +44,8 @@ def _maps(run: Run) -> list[Panel]:
         values = run.field(name)
         if values is None:
             continue
-        plot = layer_by_step(run, f"share-0-{name}", values[run.frames].astype(np.float32), 260)
-        draw_image(plot, *share_colours())
+        shown = values[run.frames].astype(np.float32)
+        plot = layer_by_step(run, f"share-0-{name}", shown, *share_colours(), height=260)
         panels.append(Panel(plot, _text(label, run, values), label.capitalize()))
     return panels
 
