@@ -13,8 +13,21 @@ from gradiometer.lab import commands
 from gradiometer.lab.training import train
 
 SMALL = ["--depth", "2", "--width", "8", "--epochs", "2"]
-OPTIONS = ["data", "target", "out", "depth", "width", "activation", "init", "batch-norm", "dropout", "clip"]
-OPTIONS += ["optimizer", "lr", "epochs", "batch-size", "seed"]
+OPTIONS = [
+    "data",
+    "target",
+    "out",
+    "report",
+    "no-report",
+    "depth",
+    "width",
+    "activation",
+    "init",
+    "batch-norm",
+    "dropout",
+    "clip",
+]
+OPTIONS += ["clip", "optimizer", "lr", "epochs", "batch-size", "seed"]
 NAMES = [
     "sick",
     "ReLU, fitting init",
@@ -77,13 +90,18 @@ def test_lab_from_options_to_picture(small_file, tmp_path):
     assert "at the start" in verdicts
     assert re.search(r"[▁▂▃▄▅▆▇█]", verdicts)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["picture.png", "small.npz"]
+    report = (tmp_path / "picture.html").read_text("utf-8")
+    assert f"The report is in {tmp_path / 'picture.html'}" in result.output
+    for name in NAMES:
+        assert f'<th scope="row">{name}</th>' in report
+    assert "How the gradient travels back through 2 layers of 8 units (small.npz)" in report
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["picture.html", "picture.png", "small.npz"]
     assert "\x1b" not in result.output
 
 
 def test_lab_is_repeatable(small_file, tmp_path):
     def numbers():
-        options = ["--data", str(small_file), "--out", str(tmp_path / "a.svg"), "--lr", "0.05", *SMALL]
+        options = ["--data", str(small_file), "--out", str(tmp_path / "a.svg"), "--no-report", "--lr", "0.05", *SMALL]
         output = invoke("lab", *options).output
         words = " ".join(output.split())  # the width of the table depends on the steps/s
         return re.sub(r" \d+ (?=healthy|vanishing|exploding|dead|non-finite)", " ", words)  # which are no part of it
@@ -91,10 +109,21 @@ def test_lab_is_repeatable(small_file, tmp_path):
     assert numbers() == numbers()
 
 
+def test_the_report_can_be_named_or_left_out(small_file, tmp_path):
+    common = ["--data", str(small_file), "--out", str(tmp_path / "a.svg"), "--lr", "0.05", *SMALL]
+    assert invoke("lab", *common, "--no-report").exit_code == 0
+    assert not list(tmp_path.glob("*.html"))
+    result = invoke("lab", *common, "--report", str(tmp_path / "named.htm"))
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.glob("*.htm*")] == ["named.htm"]
+    accuracy = re.search(r"\nsick +\S+ +\S+ +\S+ +(\d\.\d+) ", result.output)[1]
+    assert f'<td class="number">{100 * float(accuracy):.1f} %</td>' in (tmp_path / "named.htm").read_text("utf-8")
+
+
 @pytest.mark.parametrize("suffix", ["pdf", "svg"])
 def test_other_formats_of_the_picture(small_file, tmp_path, suffix):
     picture = tmp_path / f"picture.{suffix}"
-    result = invoke("lab", "--data", str(small_file), "--out", str(picture), "--lr", "0.05", *SMALL)
+    result = invoke("lab", "--data", str(small_file), "--out", str(picture), "--no-report", "--lr", "0.05", *SMALL)
     assert result.exit_code == 0, result.output
     assert picture.stat().st_size > 1000
 
@@ -126,6 +155,9 @@ def no_training(monkeypatch):
         ("--data data.txt", "must be a .npz, .csv or .parquet file, not '.txt'"),
         ("--target label", "--target names a column of the table that --data gives"),
         ("--out picture.jpeg", "must end with .png, .pdf, .svg, not '.jpeg'"),
+        ("--report page.pdf", "must end with .html, .htm, not '.pdf'"),
+        ("--report nowhere/page.html", "there is no folder nowhere"),
+        ("--report page.html --no-report", "--report names a page and --no-report wants none; give one of them"),
         ("--out nowhere/picture.png", "there is no folder nowhere"),
         ("--activation reul", "reul"),
         ("--init xavier", "xavier"),
@@ -177,7 +209,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
     assert "picture.png cannot be written: Permission denied" in result.output
 
 
-@pytest.mark.parametrize("package", ["typer", "rich", "matplotlib", "sklearn"])
+@pytest.mark.parametrize("package", ["typer", "rich", "matplotlib", "sklearn", "bokeh", "jinja2"])
 def test_without_the_lab_extra(package, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in list(sys.modules):
@@ -212,3 +244,4 @@ def test_interrupted(finished, monkeypatch, small_file, tmp_path):
         comparison = result.output.split("first ÷")[1]
         assert [name for name in NAMES if name in comparison] == NAMES[:finished]
     assert not picture.exists()
+    assert not picture.with_suffix(".html").exists()

@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import gradiometer as gm
-from gradiometer.sweeps import call, commands, terminal
+from gradiometer.sweeps import call, commands, display, terminal
 
 TOP = Path(__file__).parents[1]
 FILE = """
@@ -33,7 +34,9 @@ activation = ["relu", "tanh"]
 """
 
 
-def invoke(*arguments, columns=120):
+def invoke(*arguments, columns=120, report=False):
+    """Most of the tests are faster without a report."""
+    arguments = [*arguments, *([] if report else ["--no-report"])]
     app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
     app.command()(commands.sweep)
     return CliRunner().invoke(app, [str(each) for each in arguments], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
@@ -109,6 +112,61 @@ def test_again_runs_nothing(file, monkeypatch):
     assert invoke(file).output == first.output
 
 
+def rows_of(page):
+    """Names of the runs in the first table; the rows of others are layers."""
+    return re.findall(r'<th scope="row">([^<]*, seed \d+)</th>', page.read_text("utf-8"))
+
+
+def test_a_report_compares_the_configurations_best_first(file):
+    change(file, "depth = [1, 3]", "depth = [1]\nlr = [0.0, 0.3]")
+    change(file, "steps = 4", "steps = 60")
+    change(file, "\nlr = 0.1\n", "\n")
+    result = invoke(file, report=True)
+    assert result.exit_code == 0, result.output
+    page = file.with_name("gradiometer-sweep.html")
+    assert f"The report is in {page}: open it in a browser" in result.output
+    names = rows_of(page)
+    assert [re.search(r"lr=(0\.\d)", name)[1] for name in names] == ["0.3", "0.3", "0.0", "0.0"]
+    assert all(name.endswith(", seed 0") for name in names)  # the first of both
+    assert "<title>The sweep of sweep.toml</title>" in page.read_text("utf-8")
+    best = gm.load_sweep(file.with_name("sweep.sqlite"))[2]  # the accuracy of each is that of its run
+    assert f"{100 * best.outcome.validation_accuracy:.1f} %" in page.read_text("utf-8")
+
+
+def test_a_report_of_many_configurations_shows_some_from_the_best_to_the_worst(file):
+    change(file, "depth = [1, 3]", f"depth = [1]\nlr = {[round(0.01 * i, 2) for i in range(20)]}")
+    change(file, "\nlr = 0.1\n", "\n")
+    change(file, "seeds = 2", "seeds = 1")
+    result = invoke(file, "--report", file.with_name("chosen.htm"), report=True)
+    assert "chosen.htm (24 of 40 configurations, from the best to the worst): open it" in result.output
+    names = rows_of(file.with_name("chosen.htm"))
+    ordered = [str(group[0]) for group in display.ranked(gm.load_sweep(file.with_name("sweep.sqlite")))]
+    assert len(names) == 24
+    assert [unescape(names[place]) for place in (0, -1)] == [ordered[0], ordered[-1]]
+    assert not file.with_name("gradiometer-sweep.html").exists()
+
+
+def test_no_report_where_nothing_was_recorded_or_none_is_wanted(file):
+    invoke(file)
+    change(file, 'activation = ["relu", "tanh"]', 'activation = ["tan"]')
+    assert "There is no report: no run has gradients" in invoke(file, report=True).output
+    assert not file.with_name("gradiometer-sweep.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--report", "page.pdf"], "must end with .html, .htm, not '.pdf'"),
+        (["--report", "no/page.html"], "there is no folder no"),
+        (["--report", "page.html", "--no-report"], "give one of them"),
+    ],
+)
+def test_reports_that_cannot_be_written_are_refused_before_any_run(file, monkeypatch, options, message):
+    monkeypatch.setattr(call, "run_all", lambda *_: pytest.fail("ran all the same"))
+    result = invoke(file, *options, report=True)
+    assert (result.exit_code, message in result.output) == (2, True), result.output
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_table_of_all_runs(file, suffix):
     file.write_text(FILE + f'[output]\nstore = "other.sqlite"\ntable = "runs.{suffix}"\n')
@@ -165,6 +223,7 @@ def test_the_installed_command(file):
     )
     assert done.returncode == 0, done.stderr
     assert "8 runs: 8 healthy" in done.stdout
+    assert len(rows_of(file.with_name("gradiometer-sweep.html"))) == 4
 
 
 # ---- what is refused, before any run ----

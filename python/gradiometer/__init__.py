@@ -38,6 +38,7 @@ from gradiometer.train import Trainer
 
 if TYPE_CHECKING:
     from gradiometer import theory
+    from gradiometer.reports import report
     from gradiometer.sweeps import load_sweep, sweep
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "load_recording",
     "load_sweep",
     "mlp",
+    "report",
     "set_num_threads",
     "step_many",
     "sweep",
@@ -87,9 +89,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `theory` and the sweeps when they are first used: most programs never do."""
+    """Import `theory`, `report` and the sweeps when they are first used: most programs never do."""
     if name == "theory":
         return importlib.import_module("gradiometer.theory")
+    if name == "report":
+        return importlib.import_module("gradiometer.reports").report
     if name in ("load_sweep", "sweep"):
         return getattr(importlib.import_module("gradiometer.sweeps"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-LAB_PACKAGES = ("PIL", "matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
+LAB_PACKAGES = ("PIL", "bokeh", "jinja2", "matplotlib", "pandas", "pyarrow", "rich", "sklearn", "typer")
 
 
 def main() -> None:

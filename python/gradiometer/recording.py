@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
@@ -200,45 +199,29 @@ class Recording:
 
         return draw(self._frozen(), kind, ax, theory)
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page about this recording, one HTML file that opens without a network (``lab`` extra).
+
+        See :func:`gradiometer.report`, which also compares several.
+        """
+        from gradiometer.reports import report
+
+        report(self, path)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return a pandas DataFrame with one row per step and layer (``lab`` extra)."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise _lab_error("to_dataframe", "pandas") from error
-        view = self._frozen()
-        steps, names = view.steps, view.layer_names
-        columns: dict[str, Any] = {
-            "step": np.repeat(steps, len(names)),
-            "layer": np.tile(np.arange(len(names)), len(steps)),
-            "layer_name": np.tile(np.array(names, dtype=object), len(steps)),
-        }
-        for name in view._recorder.fields():
-            values = getattr(view, name)
-            columns[name] = values.ravel() if values.ndim == 2 else np.repeat(values, len(names))
-        return pd.DataFrame(columns)
+        from gradiometer.recording_tables import dataframe
+
+        return dataframe(self._frozen())
 
     def to_xarray(self) -> xr.Dataset:
         """Return an xarray Dataset over ``step`` and ``layer`` (``lab`` extra).
 
         Its attributes are those of ``meta``; lists, dicts and ``None`` are JSON text there, for netCDF.
         """
-        try:
-            import xarray as xr
-        except ImportError as error:
-            raise _lab_error("to_xarray", "xarray") from error
-        view = self._frozen()
-        variables = {}
-        for name in view._recorder.fields():
-            values = getattr(view, name)
-            variables[name] = (("step", "layer")[: values.ndim], values)
-        plain = (str, int, float)
-        attributes = {
-            key: value if isinstance(value, plain) and not isinstance(value, bool) else json.dumps(value)
-            for key, value in self.meta.items()
-        }
-        coordinates = {"step": view.steps, "layer_name": ("layer", view.layer_names)}
-        return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+        from gradiometer.recording_tables import dataset
+
+        return dataset(self._frozen())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the recording to exactly ``path``, as a NumPy archive that :func:`load_recording` reads.
@@ -341,7 +324,3 @@ def _from_state(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Re
 
         recording._start = Start.of_state(metadata["start"], arrays)
     return recording
-
-
-def _lab_error(what: str, package: str) -> ImportError:
-    return ImportError(f"{what} needs {package} from the lab extra: pip install 'gradiometer[lab]'")

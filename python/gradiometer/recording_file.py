@@ -6,15 +6,15 @@ import contextlib
 import io
 import json
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradiometer._files import replace_file
 
 FilePath: TypeAlias = str | os.PathLike[str]
 
@@ -32,22 +32,7 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
     The file appears there only when it is complete: a full disk or a crash leaves what was there before.
     """
     members = _members(metadata, arrays)
-    target = Path(os.path.realpath(path))  # follows a link, so that the link survives
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot save a recording to '{path}': it is a folder")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot save a recording to '{path}': no folder '{target.parent}'")
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.unfinished")
-    try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
+    replace_file(path, "save a recording", lambda file: np.savez(file, **members))
 
 
 def to_bytes(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:

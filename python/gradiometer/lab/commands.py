@@ -74,6 +74,15 @@ def lab(
         Path,
         typer.Option(help="The picture (.png, .pdf or .svg); replaced if there is one.", rich_help_panel=FILES),
     ] = Path("gradiometer-lab.png"),
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page that compares the networks (.html); replaced if there is one.",
+            show_default="the picture's name, with .html",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.", rich_help_panel=FILES)] = False,
     depth: Annotated[int, typer.Option(min=1, help="Hidden layers.", rich_help_panel=NETWORK)] = 20,
     width: Annotated[int, typer.Option(min=1, help="Units of each hidden layer.", rich_help_panel=NETWORK)] = 64,
     activation: Annotated[
@@ -130,6 +139,7 @@ def lab(
         sick = Architecture(depth, width, activation, _init(init), batch_norm, dropout, clip)
         settings = Settings(optimizer, lr, epochs, batch_size, seed)
         check_writable(out)
+        page = report_page(report, no_report, out.with_suffix(".html"))
         dataset = _dataset(data, target)
         sick.network(dataset.features, len(dataset.classes), seed)  # refuses what it does not know
 
@@ -137,12 +147,13 @@ def lab(
         chosen = experiments(sick, balanced_scale(sick, dataset, seed))
         _train_all(console, chosen, dataset, settings, runs)
         _conclude(console, runs, settings)
-        draw(
-            runs,
-            f"How the gradient travels back through {depth} layers of {width} units ({dataset.name})",
-            out,
-        )
+        title = f"How the gradient travels back through {depth} layers of {width} units ({dataset.name})"
+        draw(runs, title, out)
         console.print(f"\nThe picture is in {out}", soft_wrap=True)
+        if page is not None:
+            names = [run.experiment.name for run in runs]
+            gm.report([run.recording for run in runs], page, names=names, title=title)
+            console.print(f"The report is in {page}: open it in a browser", soft_wrap=True)
     except KeyboardInterrupt:
         console.print(f"\nInterrupted; {len(runs)} networks were finished.")
         if runs:
@@ -150,6 +161,20 @@ def lab(
         raise typer.Exit(INTERRUPTED) from None
     except (ValueError, TypeError, OSError) as error:
         _fail(str(error))
+
+
+def report_page(report: Path | None, no_report: bool, default: Path) -> Path | None:
+    """Return where a report goes, None if none is wanted; see first that it can be written."""
+    if no_report:
+        if report is not None:
+            raise ValueError("--report names a page and --no-report wants none; give one of them")
+        return None
+    import bokeh  # noqa: F401  as above
+    import jinja2  # noqa: F401
+
+    page = report or default
+    check_writable(page, (".html", ".htm"))
+    return page
 
 
 def _check_numbers(dropout: float, clip: float | None, lr: float | None) -> None:

@@ -17,10 +17,10 @@ FORMATS = (".png", ".pdf", ".svg")
 COLUMNS = 3
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
     """Raise an OSError or a ValueError, with a reason, if a picture cannot be written to this path."""
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"{path} must end with {', '.join(FORMATS)}, not '{path.suffix}'")
+    if path.suffix.lower() not in formats:
+        raise ValueError(f"{path} must end with {', '.join(formats)}, not '{path.suffix}'")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder")
     if not path.parent.is_dir():

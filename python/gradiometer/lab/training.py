@@ -103,13 +103,19 @@ def train(experiment: Experiment, data: Dataset, settings: Settings, lr: float) 
     started = time.perf_counter()
     recording = trainer.fit(data.train_x, data.train_y, epochs=settings.epochs, batch_size=settings.batch_size)
     seconds = time.perf_counter() - started
+    diagnosis = recording.diagnose()
+    validation = trainer.evaluate(data.validation_x, data.validation_y)
+    last_step = int(recording.steps[-1])
+    recording._recorder.append_validation(
+        last_step, validation["loss"], validation["accuracy"]
+    )  # as the report shows it
     return Run(
         experiment,
         recording,
-        recording.diagnose(),
+        diagnosis,
         lr,
         trainer.evaluate(data.train_x, data.train_y)["loss"],
-        trainer.evaluate(data.validation_x, data.validation_y)["accuracy"],
+        validation["accuracy"],
         len(recording.steps) / seconds,
     )
 

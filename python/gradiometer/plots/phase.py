@@ -116,7 +116,8 @@ def _hidden_layers(start: Start) -> tuple[Activation, Array, bool]:
                 "no phase diagram (see gm.theory.batch_norm_growth)"
             )
         if not isinstance(layer, (Dense, Activation, Dropout)):
-            raise ValueError(f"layers[{number}] = {layer!r} has no place in a phase diagram of plain networks")
+            kind = type(layer).__name__
+            raise ValueError(f"layers[{number}] is a {kind}, which has no place in a phase diagram of plain networks")
     width, kept = start.x.shape[1], 1.0
     found: list[tuple[Activation, tuple[float, float]]] = []
     point: tuple[float, float] | None = None

@@ -8,11 +8,12 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from gradiometer.lab.commands import INTERRUPTED
+from gradiometer.lab.commands import INTERRUPTED, report_page
 from gradiometer.lab.data import Dataset, digits
 from gradiometer.lab.files import read
 from gradiometer.sweeps.call import load_sweep, run_sweep
 from gradiometer.sweeps.file import SweepFile, check_table, read_sweep_file
+from gradiometer.sweeps.page import write_page
 from gradiometer.sweeps.result import SweepResult
 from gradiometer.sweeps.terminal import final_table, live_view
 
@@ -28,6 +29,14 @@ def sweep(
         Path | None, typer.Option(help="The store of the runs.", show_default="as the file says, else FILE.sqlite")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="Write one row for each run to a .csv or .parquet file.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="The page that compares the configurations (.html); replaced if there is one.",
+            show_default="gradiometer-sweep.html beside the store",
+        ),
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
     rows: Annotated[int, typer.Option(min=1, help="Most rows of the table that is printed.")] = 20,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run again what is in the store with an error.")
@@ -43,6 +52,7 @@ def sweep(
         settings = read_sweep_file(file)
         place = settings.store if store is None else store
         written = settings.table if table is None else check_table(table)
+        page = report_page(report, no_report, place.with_name("gradiometer-sweep.html"))
         data = read(settings.data, settings.target) if settings.data is not None else digits()
         _introduce(console, data, settings)
         try:
@@ -57,6 +67,8 @@ def sweep(
         if written is not None:
             _write(result, written)
             console.print(f"The table of all runs is in {written}", soft_wrap=True)
+        if page is not None:
+            _report(console, result, page, file)
     except (ValueError, TypeError, OSError) as error:
         _fail(str(error))
     if len(result.failed) == len(result):
@@ -108,6 +120,17 @@ def _write(result: SweepResult, path: Path) -> None:
         frame.to_csv(path, index=False)
     else:
         frame.to_parquet(path, index=False)
+
+
+def _report(console: Console, result: SweepResult, page: Path, file: Path) -> None:
+    shown, configurations = write_page(result, page, f"The sweep of {file.name}")
+    if not shown:
+        console.print("There is no report: no run has gradients", style="dim", soft_wrap=True)
+        return
+    which = (
+        "" if shown == configurations else f" ({shown} of {configurations} configurations, from the best to the worst)"
+    )
+    console.print(f"The report is in {page}{which}: open it in a browser", soft_wrap=True)
 
 
 def _fail(message: str) -> NoReturn:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from gradiometer.sweeps.grid import identity
 from gradiometer.sweeps.result import Run
 
 if TYPE_CHECKING:
@@ -43,6 +46,19 @@ def quality(run: Run) -> tuple[float, float]:
     if outcome.error is not None or not math.isfinite(loss):
         return -1.0, -math.inf
     return (-1.0 if math.isnan(outcome.validation_accuracy) else outcome.validation_accuracy), -loss
+
+
+def ranked(runs: Iterable[Run]) -> list[list[Run]]:
+    """Return the runs of each configuration together, the configuration that is best on average first."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(identity(run.parameters), []).append(run)
+    return sorted(groups.values(), key=_mean_quality, reverse=True)
+
+
+def _mean_quality(group: list[Run]) -> tuple[float, float]:
+    accuracies, losses = zip(*map(quality, group), strict=True)
+    return float(np.mean(accuracies)), float(np.mean(losses))
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradiometer.recording import Recording, _lab_error
+from gradiometer.recording import Recording
+from gradiometer.recording_tables import lab_error
 from gradiometer.sweeps.grid import identity
 from gradiometer.sweeps.store import OUTCOME
 
@@ -28,7 +29,7 @@ def run_table(runs: Sequence[Run]) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise _lab_error("to_dataframe", "pandas") from error
+        raise lab_error("to_dataframe", "pandas") from error
     names = _parameter_names(runs)
     columns: dict[str, Any] = {name: [_shown(run.parameters.get(name)) for run in runs] for name in names}
     columns["seed"] = [run.seed for run in runs]
@@ -42,7 +43,7 @@ def layer_table(runs: Sequence[Run]) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise _lab_error("to_dataframe", "pandas") from error
+        raise lab_error("to_dataframe", "pandas") from error
     names = _parameter_names(runs)
     parts = []
     for run in runs:
@@ -65,7 +66,7 @@ def dataset(runs: Sequence[Run], fields: list[str] | None) -> xr.Dataset:
     try:
         import xarray as xr
     except ImportError as error:
-        raise _lab_error("to_xarray", "xarray") from error
+        raise lab_error("to_xarray", "xarray") from error
     axes, coordinates, places = _axes(runs)
     shape = tuple(axes.values())
     variables: dict[str, tuple[tuple[str, ...], Any]] = {}

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from gradiometer.lab.terminal import _bare_table, _plain
 from gradiometer.sweeps.call import Report
-from gradiometer.sweeps.display import Tally, bar, quality
-from gradiometer.sweeps.grid import identity
+from gradiometer.sweeps.display import Tally, bar, ranked
 from gradiometer.sweeps.result import FAILED, Run
 from gradiometer.wording import COLOURS
 
@@ -80,10 +79,7 @@ def final_table(runs: Iterable[Run], rows: int, *, width: int = 80, ascii_only: 
 
     A narrow table leaves out what is missed least: the spread over the seeds, then the loss.
     """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(identity(run.parameters), []).append(run)
-    ordered = sorted(groups.values(), key=_mean_quality, reverse=True)
+    ordered = ranked(runs)
     names = list(dict.fromkeys(name for group in ordered for name in group[0].parameters))
     made = _bare_table(ascii_only)
     for name in names:
@@ -120,11 +116,6 @@ def _verdicts(group: list[Run]) -> Text:
     for i, (kind, count) in enumerate(counts):
         text.append(", " if i else "").append(f"{count} {kind}", style=_style(kind))
     return text
-
-
-def _mean_quality(group: list[Run]) -> tuple[float, float]:
-    accuracies, losses = zip(*map(quality, group), strict=True)
-    return float(np.mean(accuracies)), float(np.mean(losses))
 
 
 def _style(kind: str) -> str:
