@@ -1,6 +1,8 @@
 """Residual connections, layer norm and adaptive clipping: what a user sees of them, beside the numbers themselves."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +114,28 @@ def test_leaves_are_numbered_through_so_that_dropouts_and_weights_have_their_own
     nested = gm.Network(9, [gm.Dense(9), gm.Residual([gm.Tanh(), gm.Dense(9)])], seed=3).state_dict()
     assert np.array_equal(flat["0.weight"], nested["0.weight"])
     assert not np.array_equal(nested["0.weight"], nested["1.1.weight"])
+
+
+BEFORE_A_WALL = """
+import ctypes, mmap
+import numpy as np
+import gradiometer as gm
+
+memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+second = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + mmap.PAGESIZE
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(second), mmap.PAGESIZE, 0) == 0
+x = np.frombuffer(memory, "f4", 5 * 7, mmap.PAGESIZE - 5 * 7 * 4).reshape(5, 7)
+net = gm.Network(7, [gm.Residual([gm.Dense(7)]), gm.LayerNorm(), gm.Dense(3)], seed=0)
+gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(0.1)).step(x, np.zeros(5, int))
+net.forward(x)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+def test_a_sum_with_the_input_reads_nothing_beyond_it():
+    """A product reads single numbers, a sum whole vectors: the batch lies at the end of a page that can be read."""
+    done = subprocess.run([sys.executable, "-c", BEFORE_A_WALL], capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 def test_a_residual_of_scale_zero_is_the_identity():
