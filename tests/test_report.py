@@ -1,81 +1,19 @@
-"""Reports: what is on the page, that it is what was recorded, and what is refused."""
+"""Reports: what is on the page, and that it is what was recorded."""
 
-import base64
-import gzip
 import json
 import os
 import re
-import subprocess
-import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 import gradiometer as gm
-from gradiometer import _files
-from gradiometer._core import Recorder
-from gradiometer.recording import Recording
 from made_up_recordings import line, meta_of, record
+from report_page import Page
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 LIMIT = 5_000_000
 """Bytes of a page."""
-
-
-class Page(HTMLParser):
-    """The elements and the text of a page."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.words, self.data = [], [], None
-        self._inside = None
-        self.bytes = path.stat().st_size
-        self.source = path.read_text("utf-8")
-        self.feed(self.source)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self._inside = self.tags[-1]
-
-    def handle_data(self, data):
-        tag, attributes = self._inside or ("", {})
-        if tag == "script" and attributes.get("id") == "data":
-            self.data = json.loads(data)
-        elif tag not in ("script", "style"):
-            self.words.append(data)
-
-    def handle_endtag(self, _):
-        self._inside = None
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag, **wanted):
-        return [found for name, found in self.tags if name == tag and wanted.items() <= found.items()]
-
-    def source_of(self, name):
-        """The columns of a data source by its name."""
-
-        def search(value):
-            if isinstance(value, dict):
-                if value.get("attributes", {}).get("name") == name and value.get("name") == "ColumnDataSource":
-                    yield value["attributes"]["data"]
-                for inner in value.values():
-                    yield from search(inner)
-            elif isinstance(value, list):
-                for inner in value:
-                    yield from search(inner)
-
-        return next(search(self.data["documents"]))
-
-    def image(self, name):
-        (image,) = dict(self.source_of(name)["entries"])["image"]
-        data = base64.b64decode(image["array"]["data"])
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        return np.frombuffer(data, image["dtype"]).reshape(image["shape"])
 
 
 @pytest.fixture
@@ -337,61 +275,3 @@ def test_a_recording_writes_its_own_report(tmp_path):
     alone = path.read_text("utf-8")
     gm.report([recording], str(path))
     assert path.read_text("utf-8").split('id="data"')[0] == alone.split('id="data"')[0]
-
-
-# ---- what is refused ----
-
-
-def empty(mode, layers=2):
-    return Recording(Recorder([f"{layer}.weight" for layer in range(layers)], mode, 1), {})
-
-
-@pytest.mark.parametrize(
-    ("recordings", "names", "error", "message"),
-    [
-        ([], None, ValueError, "recordings is empty"),
-        ([record(line(0))] * 25, None, ValueError, "recordings holds 25; a page can compare 24 at most"),
-        (3, None, TypeError, "recordings must be a Recording or several of them, not 3"),
-        ("run.npz", None, TypeError, "must be a Recording or several of them, not 'run.npz'"),
-        ([record(line(0)), "b"], None, TypeError, r"recordings\[1\] must be a Recording, not 'b'"),
-        (empty("norms"), None, ValueError, r"recordings\[0\] has no steps"),
-        (empty(None), None, ValueError, r"record=None; use Trainer\(\.\.\., record=\"norms\"\)"),
-        (record(np.ones((3, 0)), meta={}), None, ValueError, r"recordings\[0\] has no layers"),
-        ([record(line(0))], ["a", "b"], ValueError, "there are 1 recordings but 2 names"),
-        ([record(line(0))], "a", TypeError, "names must be a sequence of strings, not 'a'"),
-        ([record(line(0))], [1], TypeError, "names must be a sequence of strings"),
-    ],
-)
-def test_wrong_arguments(recordings, names, error, message, tmp_path):
-    with pytest.raises(error, match=message):
-        gm.report(recordings, tmp_path / "a.html", names=names)
-    assert not list(tmp_path.iterdir())
-
-
-def test_places_that_cannot_be_written(tmp_path, monkeypatch):
-    recording = record(line(0))
-    with pytest.raises(IsADirectoryError, match=r"cannot write a report to .* it is a folder"):
-        recording.report(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
-        recording.report(tmp_path / "nowhere" / "a.html")
-
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(_files, "open", refuse, raising=False)
-    with pytest.raises(PermissionError, match=r"cannot write a report to '.*a\.html': Permission denied"):
-        recording.report(tmp_path / "a.html")
-
-
-@pytest.mark.parametrize("package", ["bokeh", "jinja2"])
-def test_without_the_lab_extra(package, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        ImportError, match=rf"report needs {package} from the lab extra: pip install 'gradiometer\[lab\]'"
-    ):
-        record(line(0)).report(tmp_path / "a.html")
-
-
-def test_nothing_of_it_is_imported_before_it_is_used():
-    code = "import sys, gradiometer; assert not {'bokeh', 'jinja2', 'gradiometer.reports'} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True)
