@@ -114,6 +114,7 @@ GM_INLINE Wide<T> difference(const Wide<T>& a, const Wide<T>& b) {
 template <class T>
 struct GradientScale {
     Vec<T> first, second;
+    GradientScale() = default;
     explicit GradientScale(double coefficient) {
         const double power = coefficient < kSmallCoefficient ? kCoefficientPower : 1.0;
         first = scalar<T>(power);
@@ -124,41 +125,75 @@ struct GradientScale {
     GM_INLINE_MEMBER Vec<T> of(Vec<T> g) const { return g * first * second; }
 };
 
+// One vector: clipped, and taken by the rule.
+template <class Rule, class T>
+struct Update {
+    Rule rule;
+    Vec<T> limit;
+    bool clip_values;
+    const T* g;
+    T* state1;
+    T* state2;
+
+    GM_INLINE_MEMBER Vec<T> next(Vec<T> old, Index at, const GradientScale<T>& scale) const {
+        Vec<T> gradient = scale.of(load(g + at));
+        // A NaN passes through both, as in torch.clamp.
+        if (clip_values) gradient = min(limit, max(-limit, gradient));
+        return rule.next(old, gradient, state1 + at, state2 + at);
+    }
+};
+
+// `Vectors` vectors of columns side by side, from `first` on: what differs from column to column.
+template <int Vectors, bool measured, class Rule, class T>
+static void update_columns(const Update<Rule, T>& update, double gradient_scale, Index first, Index size, Index width,
+                           T* w, const T* column_scales, double* weight_squares, double* update_squares,
+                           Index out_stride) {
+    GradientScale<T> scales[Vectors];
+    ColumnSquares<T> weights[Vectors], changes[Vectors];
+    GM_UNROLL for (int v = 0; v < Vectors; ++v) {
+        scales[v] = column_scales ? GradientScale<T>(column_scales + first + v * kLanes<T>, out_stride)
+                                  : GradientScale<T>(gradient_scale);
+        weights[v].clear();
+        changes[v].clear();
+    }
+    for (Index row = first; row < size; row += width) {
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) {
+            const Index at = row + v * kLanes<T>;
+            const Vec<T> old = load(w + at);
+            const Vec<T> changed = update.next(old, at, scales[v]);
+            store(w + at, changed);
+            if constexpr (measured) {
+                weights[v].add(widen(old));
+                changes[v].add(difference<T>(widen(changed), widen(old)));
+            }
+        }
+    }
+    if constexpr (measured) {
+        for (int v = 0; v < Vectors; ++v) {
+            weights[v].store_to(weight_squares + first + v * kLanes<T>, out_stride);
+            changes[v].store_to(update_squares + first + v * kLanes<T>, out_stride);
+        }
+    }
+}
+
 template <class Rule, class T>
 static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
                         T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
-    const Rule rule(spec);
-    GradientScale<T> scale(spec.gradient_scale);
-    const Vec<T> limit = scalar<T>(spec.clip_limit);
-    const auto next = [&](Vec<T> old, Index at) {
-        Vec<T> gradient = scale.of(load(g + at));
-        // A NaN passes through both, as in torch.clamp.
-        if (spec.clip_values) gradient = min(limit, max(-limit, gradient));
-        return rule.next(old, gradient, state1 + at, state2 + at);
-    };
+    const Update<Rule, T> update{Rule(spec), scalar<T>(spec.clip_limit), spec.clip_values, g, state1, state2};
     const Index width = vectors * kLanes<T>;
+    const Index size = rows * width;
     if (!weight_squares && !column_scales) {
-        for (Index at = 0; at < rows * width; at += kLanes<T>) store(w + at, next(load(w + at), at));
+        const GradientScale<T> scale(spec.gradient_scale);
+        for (Index at = 0; at < size; at += kLanes<T>) store(w + at, update.next(load(w + at), at, scale));
         return;
     }
-    for (Index first = 0; first < width; first += kLanes<T>) {
-        if (column_scales) scale = GradientScale<T>(column_scales + first, out_stride);
-        if (!weight_squares) {
-            for (Index at = first; at < rows * width; at += width) store(w + at, next(load(w + at), at));
-            continue;
-        }
-        ColumnSquares<T> weights, changes;
-        weights.clear();
-        changes.clear();
-        for (Index at = first; at < rows * width; at += width) {
-            const Vec<T> old = load(w + at);
-            const Vec<T> changed = next(old, at);
-            store(w + at, changed);
-            weights.add(widen(old));
-            changes.add(difference<T>(widen(changed), widen(old)));
-        }
-        weights.store_to(weight_squares + first, out_stride);
-        changes.store_to(update_squares + first, out_stride);
+    for (Index v = 0; v < vectors; v += 2) {
+        const bool pair = v + 1 < vectors;
+        const auto columns = weight_squares ? pair ? update_columns<2, true, Rule, T> : update_columns<1, true, Rule, T>
+                             : pair         ? update_columns<2, false, Rule, T>
+                                            : update_columns<1, false, Rule, T>;
+        columns(update, spec.gradient_scale, v * kLanes<T>, size, width, w, column_scales, weight_squares,
+                update_squares, out_stride);
     }
 }
 
