@@ -90,6 +90,13 @@ def test_refused(tmp_path, change, error, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_is_named_by_a_path():
+    with pytest.raises(TypeError, match=r"store must be a path .*, not 3"):
+        gm.sweep(NAMED, {"depth": [1]}, X, Y, steps=1, store=3)
+    with pytest.raises(TypeError, match=r"path must be a path .*, not None"):
+        gm.load_sweep(None)
+
+
 def test_values_that_the_library_refuses_fail_their_runs_alone():
     result = gm.sweep(NAMED, {"activation": ["tanh", "tan", 3], "lr": [0.1, -0.1]}, X, Y, steps=1)
     right, rate, name, name_and_rate, number, number_and_rate = (run.outcome.error for run in result)

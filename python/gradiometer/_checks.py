@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import secrets
 from typing import TypeVar
 
@@ -64,6 +65,13 @@ def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = 
     if maximum is not None and number > maximum:
         raise ValueError(f"{name} must be at most {maximum}, not {number}")
     return number
+
+
+def check_path(name: str, value: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the value if it can name a file; raise a TypeError if not."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path (a str or an os.PathLike), not {value!r}")
+    return value
 
 
 def check_positive_integer(name: str, value: int, *, maximum: int = LARGEST_INTEGER) -> int:
