@@ -21,6 +21,13 @@ def with_entry(value):
     return changed
 
 
+class Untouchable:
+    """Cannot become an array, like a tensor that requires a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("use detach() first")
+
+
 def load(entries):
     model = net()
     model.load_state_dict(model.state_dict() | entries)
@@ -134,7 +141,7 @@ CONSTRUCTORS = [
     (lambda: gm.set_num_threads(5000), ValueError, "n must be at most 1024, not 5000"),
     (lambda: gm.set_num_threads(True), TypeError, "n must be an integer, not True"),
     (lambda: gm.set_num_threads(1.5), TypeError, "n must be an integer, not 1.5"),
-    (lambda: gm.load_recording(3), TypeError, "expected str, bytes or os.PathLike object, not int"),
+    (lambda: gm.load_recording(3), TypeError, "path must be a path (a str or an os.PathLike), not 3"),
 ]  # fmt: skip
 
 PASSES = [
@@ -150,6 +157,7 @@ PASSES = [
     (lambda: net().forward(X.astype(complex)), TypeError, "x must hold integers or floats of at most 64 bits, not dtype c"),
     (lambda: net().forward(None), TypeError, "not NoneType of Python objects"),
     (lambda: net().forward([[1, 2, 3, 4], [1, 2]]), TypeError, "x must be an array of numbers, not list"),
+    (lambda: net().forward(Untouchable()), TypeError, "x must be an array of numbers, not Untouchable (use detach() first)"),
     (lambda: net().forward(X[:1], training=True), ValueError, "batch norm needs more than one row in training: x has 1"),
     (lambda: net().forward(X, training="no"), TypeError, "training must be a bool, not 'no'"),
     (lambda: net().forward(X, training=None), TypeError, "training must be a bool, not None"),
