@@ -167,6 +167,7 @@ PASSES = [
     (lambda: net().predict(with_entry(np.nan), batch_size=2), ValueError, "x must be finite, but x[3, 1] is NaN"),
     (lambda: net().predict(X[:, :3], batch_size=3), ValueError, "x has shape (10, 3); it must be (rows, 4)"),
     (lambda: net().predict(X[:0], batch_size=3), ValueError, "x has shape (0, 4); it must have at least one row"),
+    (lambda: net().predict(Untouchable(), batch_size=3), TypeError, "x must be an array of numbers, not Untouchable (use"),
     (lambda: net().predict([[1, 2, 3, 4], [1]], batch_size=3), TypeError, "x must be an array of numbers, not list"),
     (lambda: net().load_state_dict({}), ValueError, "missing keys ['0.weight', '0.bias', '1.weight', "),
     (lambda: net().load_state_dict(3), TypeError, "state must be a dict of arrays, not int"),
