@@ -56,6 +56,7 @@ CONSTRUCTORS = [
     (lambda: gm.Dense(2**31), ValueError, "out_features must be at most 2147483647, not 2147483648"),
     (lambda: gm.Dense("3"), TypeError, "out_features must be an integer, not '3'"),
     (lambda: gm.Dense(3, bias=1), TypeError, "bias must be a bool, not 1"),
+    (lambda: gm.Dense(3, init=Untouchable()), TypeError, "(use detach() first)"),
     (lambda: gm.Dense(3, init="foo"), ValueError, "there is no initialisation 'foo'; known: uniform, normal, "),
     (lambda: gm.Dense(3, init="constant"), ValueError, 'init="constant" lacks its value: use gradiometer.init.constant'),
     (lambda: gm.Dense(3, init=gm.init.normal), TypeError, "call normal(…) to get one"),

@@ -6,9 +6,10 @@ import math
 import operator
 import os
 import secrets
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 Value = TypeVar("Value")
 
@@ -72,6 +73,15 @@ def check_path(name: str, value: str | os.PathLike[str]) -> str | os.PathLike[st
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path (a str or an os.PathLike), not {value!r}")
     return value
+
+
+def check_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the value as an array, of whatever numbers it holds; raise a TypeError that says why it cannot be one."""
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array of numbers, not {kind} ({error})") from error
 
 
 def check_positive_integer(name: str, value: int, *, maximum: int = LARGEST_INTEGER) -> int:
