@@ -21,6 +21,13 @@ def with_entry(value):
     return changed
 
 
+class Untouchable:
+    """Cannot become an array, like a tensor that requires a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("use detach() first")
+
+
 def load(entries):
     model = net()
     model.load_state_dict(model.state_dict() | entries)
@@ -49,6 +56,7 @@ CONSTRUCTORS = [
     (lambda: gm.Dense(2**31), ValueError, "out_features must be at most 2147483647, not 2147483648"),
     (lambda: gm.Dense("3"), TypeError, "out_features must be an integer, not '3'"),
     (lambda: gm.Dense(3, bias=1), TypeError, "bias must be a bool, not 1"),
+    (lambda: gm.Dense(3, init=Untouchable()), TypeError, "(use detach() first)"),
     (lambda: gm.Dense(3, init="foo"), ValueError, "there is no initialisation 'foo'; known: uniform, normal, "),
     (lambda: gm.Dense(3, init="constant"), ValueError, 'init="constant" lacks its value: use gradiometer.init.constant'),
     (lambda: gm.Dense(3, init=gm.init.normal), TypeError, "call normal(…) to get one"),
@@ -134,7 +142,7 @@ CONSTRUCTORS = [
     (lambda: gm.set_num_threads(5000), ValueError, "n must be at most 1024, not 5000"),
     (lambda: gm.set_num_threads(True), TypeError, "n must be an integer, not True"),
     (lambda: gm.set_num_threads(1.5), TypeError, "n must be an integer, not 1.5"),
-    (lambda: gm.load_recording(3), TypeError, "expected str, bytes or os.PathLike object, not int"),
+    (lambda: gm.load_recording(3), TypeError, "path must be a path (a str or an os.PathLike), not 3"),
 ]  # fmt: skip
 
 PASSES = [
@@ -150,6 +158,7 @@ PASSES = [
     (lambda: net().forward(X.astype(complex)), TypeError, "x must hold integers or floats of at most 64 bits, not dtype c"),
     (lambda: net().forward(None), TypeError, "not NoneType of Python objects"),
     (lambda: net().forward([[1, 2, 3, 4], [1, 2]]), TypeError, "x must be an array of numbers, not list"),
+    (lambda: net().forward(Untouchable()), TypeError, "x must be an array of numbers, not Untouchable (use detach() first)"),
     (lambda: net().forward(X[:1], training=True), ValueError, "batch norm needs more than one row in training: x has 1"),
     (lambda: net().forward(X, training="no"), TypeError, "training must be a bool, not 'no'"),
     (lambda: net().forward(X, training=None), TypeError, "training must be a bool, not None"),
@@ -159,6 +168,7 @@ PASSES = [
     (lambda: net().predict(with_entry(np.nan), batch_size=2), ValueError, "x must be finite, but x[3, 1] is NaN"),
     (lambda: net().predict(X[:, :3], batch_size=3), ValueError, "x has shape (10, 3); it must be (rows, 4)"),
     (lambda: net().predict(X[:0], batch_size=3), ValueError, "x has shape (0, 4); it must have at least one row"),
+    (lambda: net().predict(Untouchable(), batch_size=3), TypeError, "x must be an array of numbers, not Untouchable (use"),
     (lambda: net().predict([[1, 2, 3, 4], [1]], batch_size=3), TypeError, "x must be an array of numbers, not list"),
     (lambda: net().load_state_dict({}), ValueError, "missing keys ['0.weight', '0.bias', '1.weight', "),
     (lambda: net().load_state_dict(3), TypeError, "state must be a dict of arrays, not int"),

@@ -72,6 +72,8 @@ def test_wrong_arguments():
         gm.step_many([found[0], found[0]], X, Y)
     with pytest.raises(ValueError, match="y has 3 rows"):
         gm.step_many(found, X, Y[:3])
+    with pytest.raises(TypeError, match="x must be an array of numbers, not list"):
+        gm.step_many(found, [[1.0], [1.0, 2.0]], Y)
     with pytest.raises(ValueError, match="epochs must be at least 0"):
         gm.train_many(found, X, Y, epochs=-1, batch_size=3)
     assert gm.step_many([], X, Y) == []

@@ -49,6 +49,19 @@ def test_every_kind_draws_into_given_axes_and_opens_no_figure(kind):
     figure.canvas.draw()
 
 
+def test_what_is_not_axes_is_refused_by_name():
+    for draw in (record(line(-0.1)).plot, gm.theory.jacobian_spectrum(gm.mlp(3, 2, depth=1, width=4), X[:1, :3]).plot):
+        with pytest.raises(TypeError, match="ax must be matplotlib axes or None, not ndarray"):
+            draw(ax=np.empty(2, dtype=object))
+
+
+def test_a_network_without_dense_layers_has_no_picture():
+    with pytest.raises(ValueError, match="nothing to plot: the recording has no dense layers"):
+        gm.Trainer(gm.Network(16, [gm.Tanh()]), loss="mse", optimizer=gm.SGD(0.1)).fit(
+            X, X, epochs=1, batch_size=50
+        ).plot()
+
+
 @pytest.mark.parametrize("kind", ["heatmap", "time"])
 @pytest.mark.parametrize(
     "norms",

@@ -57,6 +57,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
 
 def test_saving_where_it_cannot_be(tmp_path):
+    with pytest.raises(TypeError, match=r"path must be a path .*, not None"):
+        make_recording().save(None)
     with pytest.raises(IsADirectoryError, match="is a folder"):
         make_recording().save(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):

@@ -206,6 +206,17 @@ def test_where_theory_does_not_apply_the_reason_is_told():
     assert run.recording.no_prediction_because == "the first batch holds NaN or infinite numbers"
 
 
+@pytest.mark.parametrize(
+    ("x", "y"), [(X * 1e300, Y[:, None] * np.ones(5)), (X, np.full((300, 5), np.nan)), (X, 1e300 * X[:, :5])]
+)
+def test_examples_beyond_float32_are_trained_on_without_a_warning_where_that_is_allowed(x, y):
+    run = trainer(loss="mse", allow_nonfinite=True)
+    run.step(x, y)
+    assert len(run.recording) == 1
+    assert run.recording.prediction is None
+    assert run.recording.no_prediction_because == "the first batch holds NaN or infinite numbers"
+
+
 def test_a_file_whose_start_is_damaged_says_so(tmp_path):
     run = trainer()
     run.step(X, Y)

@@ -58,6 +58,7 @@ BAD[3, 2] = np.nan
         ({"X": X[:, 0]}, ValueError, r"X must have the shape \(rows, in_features\), not \(97,\)"),
         ({"X": X[:0], "y": Y[:0]}, ValueError, r"X must hold at least one number, but its shape is \(0, 6\)"),
         ({"X": X[:5]}, ValueError, "X has 5 rows but y has 97"),
+        ({"X": [[1.0], [1.0, 2.0]]}, TypeError, "X must be an array of numbers, not list"),
         ({"X": X.astype(str)}, TypeError, "X must hold numbers, not <U"),
         ({"y": Y.astype(object)}, TypeError, "y must hold numbers, not object"),
         ({"y": Y[:, None, None]}, ValueError, r"y must have the shape \(rows,\) or \(rows, out_features\)"),
@@ -88,6 +89,13 @@ def test_refused(tmp_path, change, error, message):
     with pytest.raises(error, match=message):
         gm.sweep(store=tmp_path / "runs.sqlite", **call)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_named_by_a_path():
+    with pytest.raises(TypeError, match=r"store must be a path .*, not 3"):
+        gm.sweep(NAMED, {"depth": [1]}, X, Y, steps=1, store=3)
+    with pytest.raises(TypeError, match=r"path must be a path .*, not None"):
+        gm.load_sweep(None)
 
 
 def test_values_that_the_library_refuses_fail_their_runs_alone():

@@ -157,6 +157,12 @@ def test_signals_beyond_the_range_of_a_float64_have_a_slope(digits):
     assert np.isfinite(got.spread).all()
 
 
+def test_a_batch_whose_squares_are_beyond_a_float64_is_refused(digits):
+    net = gm.mlp(64, 10, depth=2, width=16, dtype="float64", seed=0)
+    with pytest.raises(ValueError, match=r"variance of the outputs of layers\[0\] is beyond what a float64 can hold"):
+        predict(net, 1e200 * digits[0][:8])
+
+
 def test_zero_weights_predict_zero_gradients(digits):
     net = gm.mlp(64, 10, depth=3, width=16, init="zeros", seed=0)
     got = predict(net, *digits, "cross_entropy")

@@ -17,12 +17,14 @@ std::string dtype_text(const py::array& array) {
 
 // object as an array, whatever its type.
 py::array any_array(const py::handle& object, const char* name) {
-    py::array array = py::array::ensure(object);
-    if (!array) {
-        PyErr_Clear();
-        throw py::type_error(std::string(name) + " must be an array of numbers, not " + type_text(object));
+    try {
+        return py::array(py::reinterpret_borrow<py::object>(object));
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_Exception)) throw;         // Ctrl-C is nobody's array
+        const std::string reason = py::str(error.value());  // a tensor that requires a gradient, say
+        throw py::type_error(std::string(name) + " must be an array of numbers, not " + type_text(object) + " (" +
+                             reason + ")");
     }
-    return array;
 }
 
 std::string position_text(const py::array& array, Index flat) {

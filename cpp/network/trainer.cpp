@@ -49,6 +49,19 @@ std::vector<Index> batch_ends(Index count, Index batch_size, bool needs_two_rows
     return ends;
 }
 
+// Raises if all weights of a batch are zero: before the epoch, so that none is broken off half-way.
+void check_weights(const double* weights, const int64_t* order, const std::vector<Index>& ends) {
+    Index row = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        double total = 0;
+        for (; row < ends[i]; ++row) total += weights[order ? order[row] : row];
+        if (total == 0)
+            throw std::invalid_argument(
+                "sample_weight must have a positive sum in every batch, but all weights of batch " +
+                std::to_string(i + 1) + " of " + std::to_string(ends.size()) + " are zero");
+    }
+}
+
 // Says when a display is due again.
 class Clock {
   public:
@@ -78,11 +91,11 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     Interrupt interrupt(callbacks.interrupted);
     stopped_ = false;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-        // An epoch that was broken off is not taken up again: the next one has an order of its own.
-        const int64_t number = epochs_++;
         if (shuffle)
-            draw_permutation({spec_.seed, static_cast<uint32_t>(number), Purpose::shuffle}, training.count,
+            draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
                              order.data());
+        if (training.weights) check_weights(training.weights, shuffle ? order.data() : nullptr, ends);
+        ++epochs_;  // an epoch that is broken off is not taken up again: the next one has an order of its own
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
             const Batch<T> batch{training, shuffle ? order.data() + begin : nullptr, begin, ends[i] - begin};

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import secrets
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 Value = TypeVar("Value")
 
@@ -64,6 +66,22 @@ def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = 
     if maximum is not None and number > maximum:
         raise ValueError(f"{name} must be at most {maximum}, not {number}")
     return number
+
+
+def check_path(name: str, value: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the value if it can name a file; raise a TypeError if not."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path (a str or an os.PathLike), not {value!r}")
+    return value
+
+
+def check_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return the value as an array, of whatever numbers it holds; raise a TypeError that says why it cannot be one."""
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array of numbers, not {kind} ({error})") from error
 
 
 def check_positive_integer(name: str, value: int, *, maximum: int = LARGEST_INTEGER) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer import _core
-from gradiometer._checks import check_number
+from gradiometer._checks import check_array, check_number
 from gradiometer.activations import Activation
 from gradiometer.gains import gain
 
@@ -284,10 +284,7 @@ def check_init(init: InitSpec) -> str | Initializer | None:
         return init
     if isinstance(init, type) and issubclass(init, Initializer):
         raise TypeError(f"init must be a name, an initializer, an array or None; call {init.__name__}(…) to get one")
-    try:
-        array = np.array(init)
-    except ValueError:
-        array = np.array(None)
+    array = np.array(check_array("init", init))
     if array.dtype.kind not in "iuf":
         raise TypeError(f"init must be a name, an initializer, an array of numbers or None, not {init!r}")
     if array.ndim != 2:

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gradiometer import _core
-from gradiometer._checks import check_integer, check_positive_integer, check_type
+from gradiometer._checks import check_array, check_integer, check_positive_integer, check_type
 from gradiometer.machine import get_num_threads
 from gradiometer.recording import Recording
 from gradiometer.train import Trainer
@@ -41,7 +40,7 @@ def step_many(
         As `Trainer.step`; the other trainers have taken their step. A note of the error says whose it is.
     """
     chosen = _check(trainers)
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = check_array("x", x), check_array("y", y)
     return _spread(chosen, lambda trainer, _: trainer.step(x, y, sample_weight))
 
 
@@ -76,7 +75,7 @@ def train_many(
     chosen = _check(trainers)
     check_integer("epochs", epochs, minimum=0)
     check_positive_integer("batch_size", batch_size)
-    X, y = np.asarray(X), np.asarray(y)  # noqa: N806
+    X, y = check_array("X", X), check_array("y", y)  # noqa: N806
 
     def fit(trainer: Trainer, stop: threading.Event) -> Recording:
         for _ in range(epochs):

@@ -211,7 +211,7 @@ class Network:
             for begin in range(0, len(rows), size):
                 out[begin : begin + size] = self.forward(rows[begin : begin + size])
             return out
-        except (TypeError, ValueError):
+        except (RuntimeError, TypeError, ValueError):  # a runtime error is what tensors give that are no arrays
             return self.forward(x)  # says what is wrong, and where in the whole of x
 
     def __getstate__(self) -> dict[str, Any]:

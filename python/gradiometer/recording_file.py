@@ -14,6 +14,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer._checks import check_path
 from gradiometer._files import replace_file
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -31,6 +32,7 @@ def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDAr
 
     The file appears there only when it is complete: a full disk or a crash leaves what was there before.
     """
+    check_path("path", path)
     members = _members(metadata, arrays)
     replace_file(path, "save a recording", lambda file: np.savez(file, **members))
 
@@ -52,7 +54,7 @@ def _members(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
 
 def read(path: FilePath) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read a recording's metadata and arrays; a ``ValueError`` says what is wrong with the file."""
-    with open(os.fspath(path), "rb") as file:
+    with open(check_path("path", path), "rb") as file:
         return _decode(path, file)
 
 

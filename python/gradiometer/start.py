@@ -111,14 +111,16 @@ class Start:
         if batch is not None:
             kept = batch[kept]
         targets = y[kept]
-        if loss != "cross_entropy":
-            targets = targets.astype(net.dtype).reshape(len(kept), -1)
+        with np.errstate(over="ignore"):  # beyond the dtype is infinity, to the trainer too where it allows that
+            inputs = x[kept].astype(net.dtype)
+            if loss != "cross_entropy":
+                targets = targets.astype(net.dtype).reshape(len(kept), -1)
         return cls(
             layers=tuple(net.layers),
             parameters=parameters,
             loss=loss,
             rows=rows,
-            x=x[kept].astype(net.dtype),
+            x=inputs,
             y=targets,
             sample_weight=None if weight is None else weight[kept].astype(np.float64),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gradiometer.plots.flow import flow
 from gradiometer.plots.heatmap import heatmap
 from gradiometer.plots.phase import phase
-from gradiometer.plots.style import new_axes
+from gradiometer.plots.style import axes_for
 from gradiometer.plots.time import time
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ def draw(recording: Recording, kind: str = "flow", ax: Axes | None = None, theor
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(map(repr, KINDS))}")
     if not len(recording):
         raise ValueError("there is nothing to plot: the recording has no steps (was it made with record=None?)")
+    if not recording.layer_names:
+        raise ValueError("there is nothing to plot: the recording has no dense layers")
     if theory and kind != "flow":
         raise ValueError(f"theory=True goes with kind='flow', not with {kind!r}")
     if theory and recording.prediction is None:
         raise ValueError(f"there is no prediction to draw: {recording.no_prediction_because}")
-    ax = new_axes() if ax is None else ax
+    ax = axes_for(ax)
     if theory:
         return flow(recording, ax, recording.prediction)
     return KINDS[kind](recording, ax)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer.plots.style import GRID, INK, new_axes
+from gradiometer.plots.style import GRID, INK, axes_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def spectrum(singular_values: NDArray[np.float64], ax: Axes | None, label: str |
     The line is the geometric mean over the rows, the band goes from the smallest to the largest of them. It ends where
     some row has nothing left above the rounding noise.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_for(ax)
     number = sum(1 for line in ax.lines if line.get_gid() == "spectrum")
     colour = COLOURS[number % len(COLOURS)]
     known = np.asarray((singular_values > NOISE * singular_values[:, :1]).all(axis=0))

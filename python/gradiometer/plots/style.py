@@ -22,10 +22,10 @@ __all__ = [
     "INK",
     "RGBA",
     "Blocks",
+    "axes_for",
     "finish",
     "label_layers",
     "legend_below",
-    "new_axes",
     "ordered_colours",
     "signal_of",
 ]
@@ -39,13 +39,17 @@ MOST_COLUMNS = 800
 RGBA = tuple[float, float, float, float]
 
 
-def new_axes() -> Axes:
-    """Return the axes of a new figure, which no window shows by itself."""
+def axes_for(ax: Axes | None) -> Axes:
+    """Return the given axes or, for None, those of a new figure, which no window shows by itself."""
     try:
-        from matplotlib import pyplot
+        from matplotlib import axes, pyplot
     except ImportError as error:
         raise ImportError("plot needs matplotlib from the lab extra: pip install 'gradiometer[lab]'") from error
-    return pyplot.subplots(figsize=(8, 4.8), layout="constrained")[1]
+    if ax is None:
+        return pyplot.subplots(figsize=(8, 4.8), layout="constrained")[1]
+    if not isinstance(ax, axes.Axes):
+        raise TypeError(f"ax must be matplotlib axes or None, not {type(ax).__name__}")
+    return ax
 
 
 def ordered_colours(count: int) -> list[RGBA]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gradiometer._checks import check_positive_integer, check_type
+from gradiometer._checks import check_path, check_positive_integer, check_type
 from gradiometer.sweeps.display import progress_bar
 from gradiometer.sweeps.execution import run_all
 from gradiometer.sweeps.grid import Grid, Parameters, check_seeds, configurations, identity
@@ -140,7 +140,7 @@ def run_sweep(
         check_positive_integer(BATCH_SIZE, parameters.get(BATCH_SIZE, batch_size))
     check_type("retry_failed", retry_failed, bool)
 
-    kept = Store(store)
+    kept = Store(None if store is None else check_path("store", store))
     kept.describe(plan.description(data))
     kept.plan(planned, retry_failed)
     there = kept.outcomes()
@@ -177,5 +177,5 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepResult:
     ValueError
         The file is not the store of a sweep, is damaged, or was written by a newer version.
     """
-    store = Store(path, create=False)
+    store = Store(check_path("path", path), create=False)
     return SweepResult(store, store.planned())

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradiometer._checks import check_array
 from gradiometer.network import Network
 from gradiometer.sweeps.grid import plain, to_json
 from gradiometer.sweeps.names import NamedBuild
@@ -70,7 +71,7 @@ class Data:
 
 
 def _pair(x_name: str, x: ArrayLike, y_name: str, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    examples, targets = (np.ascontiguousarray(each) for each in (x, y))
+    examples, targets = (np.ascontiguousarray(check_array(*each)) for each in ((x_name, x), (y_name, y)))
     for name, array, axes in ((x_name, examples, (2,)), (y_name, targets, (1, 2))):
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{name} must hold numbers, not {array.dtype}")

@@ -250,8 +250,9 @@ def forward(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_in
     if not _has_dense(layers):
         raise ValueError("net must have at least one dense layer, but it has none")
     way = _Way(x, state, keep_inputs)
-    for number, layer in enumerate(layers):
-        way.pass_through(number, layer)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused at the next dense layer
+        for number, layer in enumerate(layers):
+            way.pass_through(number, layer)
     return Forward(way.stages, way.outputs)
 
 

@@ -119,7 +119,7 @@ def predict_start(start: Start) -> Prediction:
         If theory does not apply; the message says why.
     """
     x = start.x.astype(np.float64)
-    if not np.isfinite(x).all():
+    if not (np.isfinite(x).all() and np.isfinite(start.y).all()):
         raise ValueError("the first batch holds NaN or infinite numbers")
     whole = start.rows == len(x)
     stages, covariance = forward(start.layers, start.parameters, x, keep_inputs=whole)
