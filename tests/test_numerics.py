@@ -156,6 +156,15 @@ def test_values_that_are_not_finite_are_counted_and_kept(value, dtype):
 
 
 @BOTH
+def test_a_dropped_unit_is_zero_even_where_its_value_is_infinite(dtype):
+    """Infinity times a mask of zero would be a NaN, which spreads to the whole network."""
+    weight = np.full((100, 1), np.finfo(dtype).max)
+    net = gm.Network(1, [gm.Dense(100, init=weight), gm.Dropout(0.5)], dtype=dtype, seed=10)
+    out = net.forward(np.full((1, 1), 2.0, dtype), training=True)
+    assert set(out.ravel()) == {0.0, np.inf}
+
+
+@BOTH
 def test_the_first_value_that_is_not_finite_is_named(dtype):
     trainer, x, y = poisoned(dtype)
     clean = np.where(np.isfinite(x), x, 0).astype(dtype)

@@ -195,10 +195,12 @@ EDGES += [
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("behind", [[], [gm.Identity()]], ids=["alone", "with a layer behind"])
 @pytest.mark.parametrize(("name", "arguments"), ACTIVATIONS)
-def test_activations(name, arguments, dtype):
+def test_activations(name, arguments, behind, dtype):
+    """Alone, ReLU, tanh and sigmoid give their slope from their output; with a layer behind, from their input."""
     z = np.concatenate([EDGES, np.random.default_rng(5).normal(0, 3, 2000)]).astype(dtype)
-    net = gm.Network(1, [getattr(gm, name)(**arguments)], dtype=dtype)
+    net = gm.Network(1, [getattr(gm, name)(**arguments), *behind], dtype=dtype)
     z_torch = torch.tensor(z, requires_grad=True)
     out_torch = getattr(torch.nn, name)(**arguments)(z_torch)
     out_torch.sum().backward()
