@@ -58,6 +58,24 @@ def test_a_huge_gradient_is_clipped_to_max_norm(size, per_layer, dtype):
         assert exact_norm([change[key] for key in group]) == pytest.approx(2.0, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "clip", [gm.ClipNorm(1e-6), gm.ClipAdaptive(clip_factor=1e-3, eps=1e-3)], ids=lambda clip: type(clip).__name__
+)
+def test_a_coefficient_below_the_smallest_normal_float_clips_to_the_limit(clip):
+    """Of 1e-44, a float keeps three bits: the change would be off by some percent."""
+    rng = np.random.default_rng(11)
+    net = gm.Network(9, [gm.Dense(7, bias=False, init="zeros")])
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=1.0), clip=clip)
+    net.forward(rng.uniform(0.5, 1.0, (13, 9)).astype(np.float32), training=True)
+    net.backward(np.full((13, 7), 1e36, np.float32))
+    trainer.apply_gradients()
+    assert 0 < trainer.recording.clip_coefficient[0] < 1e-42
+    change = net.state_dict()["0.weight"]
+    units = change if isinstance(clip, gm.ClipAdaptive) else [change]
+    for unit in units:
+        assert exact_norm(unit) == pytest.approx(1e-6, rel=1e-5)
+
+
 @BOTH
 @pytest.mark.parametrize("size", [1e-44, 1e-38, 1e-30, 1e-25, 1e-12, 1.0, 1e12, 1e25, 1e36])
 def test_norms_are_right_over_the_whole_range(size, dtype):
