@@ -170,6 +170,7 @@ def test_values_that_are_not_finite_are_counted_and_kept(value, dtype):
         bad = int((~np.isfinite(gradients[key])).sum())
         assert recording.grad_nonfinite[0, number] == bad
         assert np.isfinite(recording.grad_norm[0, number]) == (bad == 0)
+        np.testing.assert_equal(recording.grad_max_abs[0, number], np.abs(gradients[key]).max())
     assert recording.grad_nonfinite[0].sum() > 0
 
 
