@@ -145,6 +145,22 @@ def test_three_hundred_sigmoid_layers_in_float64_have_no_norm_of_zero():
     assert ((slopes > 0.1) & (slopes < 1.5)).all(), "the signal decays steadily, layer by layer"
 
 
+@BOTH
+@pytest.mark.parametrize("classes", [3, 16, 21])
+@pytest.mark.parametrize("shift", [-1000.0, 1000.0])
+def test_cross_entropy_does_not_depend_on_a_shift_of_all_logits(shift, classes, dtype):
+    """Eighths are exact beside 1000: the powers are the same bits, though exp(±1000) is out of range."""
+    rng = np.random.default_rng(12)
+    logits, labels = rng.integers(-40, 40, (9, classes)) / 8, rng.integers(0, classes, 9)
+    results = []
+    for x in (logits, logits + shift):
+        net = gm.Network(classes, [gm.Dense(classes, init=np.eye(classes))], dtype=dtype)
+        loss = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.0)).step(x.astype(dtype), labels)
+        results.append((loss, net.gradients()["0.bias"]))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-12)
+    np.testing.assert_array_equal(results[1][1], results[0][1])
+
+
 # ---- NaN and infinity -----------------------------------------------------------------------------------
 
 
