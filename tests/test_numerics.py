@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gradiometer as gm
+from strategies import ACTIVATIONS, built
 
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -188,6 +189,18 @@ def test_values_that_are_not_finite_are_counted_and_kept(value, dtype):
         assert np.isfinite(recording.grad_norm[0, number]) == (bad == 0)
         np.testing.assert_equal(recording.grad_max_abs[0, number], np.abs(gradients[key]).max())
     assert recording.grad_nonfinite[0].sum() > 0
+
+
+@BOTH
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_no_activation_hides_a_nan(activation, dtype):
+    """∞ - ∞ comes in: the value is a NaN too, and no slope of zero keeps the gradient from what caused it."""
+    weight = np.finfo(dtype).max * np.array([[1.0], [-1.0]])
+    layers = [gm.Dense(2, init=weight), gm.Dense(1, init=np.ones((1, 2))), built([gm], activation)]
+    net = gm.Network(1, layers, dtype=dtype)
+    assert np.isnan(net.forward(np.full((1, 1), 2.0, dtype), training=True))
+    net.backward(np.ones((1, 1), dtype))
+    assert net.gradients()["1.bias"][0] != 0
 
 
 @BOTH
