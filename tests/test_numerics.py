@@ -204,6 +204,16 @@ def test_no_activation_hides_a_nan(activation, dtype):
 
 
 @BOTH
+@pytest.mark.parametrize("activation", [gm.GELU(), gm.GELU(approximate="tanh")], ids=repr)
+def test_the_slope_of_gelu_at_infinity_is_its_limit(activation, dtype):
+    """It has a term z · density: infinity times zero."""
+    net = gm.Network(1, [gm.Dense(2, init=np.finfo(dtype).max * np.array([[1.0], [-1.0]])), activation], dtype=dtype)
+    net.forward(np.full((1, 1), 2.0, dtype), training=True)
+    net.backward(np.ones((1, 2), dtype))
+    assert net.gradients()["0.bias"].tolist() == [1.0, 0.0]
+
+
+@BOTH
 def test_a_dropped_unit_is_zero_even_where_its_value_is_infinite(dtype):
     """Infinity times a mask of zero would be a NaN, which spreads to the whole network."""
     weight = np.full((100, 1), np.finfo(dtype).max)
@@ -248,6 +258,14 @@ def test_a_clipping_that_must_be_finite():
     with pytest.raises(gm.NonFiniteError):
         trainer.step(x, y)
     assert np.array_equal(trainer.net.state_dict()["0.weight"], before["0.weight"])
+
+
+@BOTH
+@pytest.mark.parametrize("clip", [gm.ClipNorm(1.0), gm.ClipNorm(1.0, per_layer=True), gm.ClipAdaptive()], ids=repr)
+def test_no_clipping_hides_a_nan(clip, dtype):
+    trainer, x, y = poisoned(dtype, clip=clip)
+    trainer.step(x, y)
+    assert np.isnan(trainer.recording.clip_coefficient[0])
 
 
 @BOTH
