@@ -212,6 +212,17 @@ def test_activations(name, arguments, behind, dtype):
     np.testing.assert_allclose(slope, z_torch.grad.numpy(), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("norm", ["BatchNorm", "LayerNorm"])
+def test_norms_of_numbers_that_hardly_vary(norm):
+    """Three thousand and a standard deviation of 1: in float32, E[x²] - E[x]² would be rounding alone."""
+    z = np.random.default_rng(7).normal(3000, 1, (40, 40)).astype("float32")
+    out = gm.Network(40, [getattr(gm, norm)()]).forward(z, training=True)
+    norm_of_torch = getattr(torch.nn, {"BatchNorm": "BatchNorm1d"}.get(norm, norm))(40).double()
+    expected = norm_of_torch(torch.tensor(z, dtype=torch.float64))
+    # A mean that is rounded in float32 is off by up to 2e-4.
+    np.testing.assert_allclose(out, expected.detach().numpy(), atol=1e-3)
+
+
 def loss_of_torch(loss, out, y, weights):
     functional = torch.nn.functional
     rows = {
