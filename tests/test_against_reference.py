@@ -32,7 +32,7 @@ def check_backward_pass(net, trainer, truth, twins, before):
         own = gradient_fields(gradients[key]) | {"weight_norm": norm([before[key]])}
         for field, expected in own.items():
             recorded = getattr(recording, field)[-1, number]
-            assert recorded == pytest.approx(expected, rel=1e-12), f"{field} of {key}"
+            assert recorded == pytest.approx(expected, rel=1e-12, abs=0), f"{field} of {key}"
         # Norms differ by no more than the norm of the difference.
         noise = max(norm([twin.leaves()[name].dout - dense.dout.astype(np.float64)]) for twin in twins)
         floor = floors[f"{name}.delta"] * np.sqrt(dense.dout.size)
@@ -342,6 +342,6 @@ def test_evaluate(loss, weighted):
     x, y, weights = scenario.data(0, np.float64)
     found = scenario.engine_trainer(net).evaluate(x, y, weights)
     out, shares = truth.net.forward(x), row_weights(len(x), weights, np.float64)
-    assert found["loss"] == pytest.approx(truth.loss(out, y, shares)[0], rel=1e-12)
+    assert found["loss"] == pytest.approx(truth.loss(out, y, shares)[0], rel=1e-12, abs=0)
     if loss == "cross_entropy":
-        assert found["accuracy"] == pytest.approx(shares[out.argmax(axis=1) == y].sum(), rel=1e-12)
+        assert found["accuracy"] == pytest.approx(shares[out.argmax(axis=1) == y].sum(), rel=1e-12, abs=0)

@@ -195,10 +195,12 @@ EDGES += [
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("behind", [[], [gm.Identity()]], ids=["alone", "with a layer behind"])
 @pytest.mark.parametrize(("name", "arguments"), ACTIVATIONS)
-def test_activations(name, arguments, dtype):
+def test_activations(name, arguments, behind, dtype):
+    """Alone, ReLU, tanh and sigmoid give their slope from their output; with a layer behind, from their input."""
     z = np.concatenate([EDGES, np.random.default_rng(5).normal(0, 3, 2000)]).astype(dtype)
-    net = gm.Network(1, [getattr(gm, name)(**arguments)], dtype=dtype)
+    net = gm.Network(1, [getattr(gm, name)(**arguments), *behind], dtype=dtype)
     z_torch = torch.tensor(z, requires_grad=True)
     out_torch = getattr(torch.nn, name)(**arguments)(z_torch)
     out_torch.sum().backward()
@@ -208,6 +210,17 @@ def test_activations(name, arguments, dtype):
     tolerance = 4e-6 if dtype == "float32" else 1e-14
     np.testing.assert_allclose(out, out_torch.detach().numpy(), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(slope, z_torch.grad.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("norm", ["BatchNorm", "LayerNorm"])
+def test_norms_of_numbers_that_hardly_vary(norm):
+    """Three thousand and a standard deviation of 1: in float32, E[x²] - E[x]² would be rounding alone."""
+    z = np.random.default_rng(7).normal(3000, 1, (40, 40)).astype("float32")
+    out = gm.Network(40, [getattr(gm, norm)()]).forward(z, training=True)
+    norm_of_torch = getattr(torch.nn, {"BatchNorm": "BatchNorm1d"}.get(norm, norm))(40).double()
+    expected = norm_of_torch(torch.tensor(z, dtype=torch.float64))
+    # A mean that is rounded in float32 is off by up to 2e-4.
+    np.testing.assert_allclose(out, expected.detach().numpy(), atol=1e-3)
 
 
 def loss_of_torch(loss, out, y, weights):
