@@ -129,6 +129,7 @@ void set_parameter(Network<T>& network, const std::string& key, const py::object
     const bool fits = p.is_weight ? array.ndim() == 2 && array.shape(0) == p.columns && array.shape(1) == p.inner
                                   : array.ndim() == 1 && array.shape(0) == p.columns;
     if (!fits) throw py::value_error("'" + key + "' has shape " + shape_text(array) + ", which is not the parameter's");
+    const py::gil_scoped_release release;
     network.set_parameter(number, array.data());
 }
 
@@ -136,7 +137,9 @@ template <class T>
 Array<T> parameter(Network<T>& network, const std::string& key) {
     const Index number = parameter_number(network, key);
     Array<T> out = parameter_array<T>(network.plan().parameters[number]);
-    network.copy_parameter(number, out.mutable_data());
+    T* entries = out.mutable_data();
+    const py::gil_scoped_release release;  // who has the network's lock may be waiting for Python's
+    network.copy_parameter(number, entries);
     return out;
 }
 
@@ -145,6 +148,7 @@ template <class T>
 std::pair<double, double> parameter_size(Network<T>& network, const std::string& key) {
     const Index number = parameter_number(network, key);
     const ParameterSpec& p = network.plan().parameters[number];
+    const py::gil_scoped_release release;
     std::vector<T> entries(p.inner * p.columns);
     network.copy_parameter(number, entries.data());
     const double count = static_cast<double>(entries.size());
