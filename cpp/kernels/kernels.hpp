@@ -7,7 +7,7 @@
 //                      What they leave there is finite where the input is, and zero in every gradient.
 //   Panels             a matrix (inner × columns) stored as [columns / panel][inner][panel], the layout that a matrix
 //                      product reads from front to back. The last panel is as wide as its columns, rounded up to a
-//                      vector. PanelLayout has the arithmetic.
+//                      vector. kernels/panel.hpp has the arithmetic.
 //   Chunks             rows of a batch are summed in chunks of kRowChunk, rows of a parameter in chunks of
 //                      kInnerChunk; partial results of chunks are merged in order, so that neither the number of
 //                      threads nor the width of a vector can be seen in a result.
