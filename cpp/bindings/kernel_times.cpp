@@ -79,11 +79,13 @@ class Layer {
     float* x() { return x_.data(); }
 
     void matmul() {
-        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_, w_.data());
+        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_,
+                      {.b = w_.data(), .written = y_.data()});
     }
 
     void matmul_transposed() {
-        table_.matmul_transposed(rows_, columns_, columns_, x(), columns_, w_.data(), y_.data(), columns_, w_.data());
+        table_.matmul_transposed(rows_, columns_, columns_, x(), columns_, w_.data(), y_.data(), columns_,
+                                 {.b = w_.data()});
     }
 
     // Calls the function with each panel of the weights and each chunk of its rows, and where that begins.
@@ -98,7 +100,7 @@ class Layer {
     void outer_product() {
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
             table_.outer_product(rows_, begin, end, x(), columns_, y_.data() + panel * table_.panel, columns_, 2,
-                                 g_.data() + offset, x(), y_.data());
+                                 g_.data() + offset, {.a = x(), .b = y_.data()});
         });
     }
 

@@ -103,6 +103,19 @@ struct ActivationMoments {
     double saturated;           // entries whose |derivative| is below the threshold
 };
 
+// What will be wanted after a product, and is asked for on the way; all of it hints: any address, or null. A product of
+// a hundred rows takes as long as its data need to come from memory, if they are asked for in time.
+template <class T>
+struct Ahead {
+    const T* a = nullptr;  // outer product: the x of the next one, at its first k
+    const T* b = nullptr;  // the b, or dy, of the next product
+    // Rows laid out like c (for the outer product: like out) that are read or written next. Lines to be written are
+    // taken away from the other processors: a store into a line that one of them holds waits for its answer, and so do
+    // all stores behind it.
+    const T* read = nullptr;
+    const T* written = nullptr;
+};
+
 template <class T>
 struct KernelTable {
     const char* isa;
@@ -113,18 +126,16 @@ struct KernelTable {
     // ---- index (of the row, for the outer product).
 
     // c (rows × columns, padded) = bias + a (rows × inner) · b (inner × columns, panels). bias is padded, or null.
-    // next_b: the b of the product after this one, which is fetched ahead; any address, it is only a hint.
     void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
-                   Index c_stride, const T* next_b);
+                   Index c_stride, const Ahead<T>& ahead);
     // c (rows × columns, padded) = a (rows × inner) · bᵀ, with b (columns × inner) in panels: the way back through a
     // layer.
     void (*matmul_transposed)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, T* c,
-                              Index c_stride, const T* next_b);
+                              Index c_stride, const Ahead<T>& ahead);
     // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
-    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column. next_x (at its first k) and next_dy: those of
-    // the outer product after this one, as hints.
+    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
     void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
-                          Index dy_stride, Index vectors, T* out, const T* next_x, const T* next_dy);
+                          Index dy_stride, Index vectors, T* out, const Ahead<T>& ahead);
     // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);

@@ -15,6 +15,18 @@ T* gradient_target(Pass<T>& pass, Index number, Index first_row) {
                                                   : work.scratch(first_row);
 }
 
+// What the block before reads and writes when the product of this one has given it dL/dh.
+template <class T>
+Ahead<T> wanted_after_product(const Pass<T>& pass, Index number, Index first_row) {
+    Ahead<T> ahead;
+    ahead.b = pass.parameters.values(pass.plan.blocks[number].weight_before);
+    if (number == 0) return ahead;
+    const Index at = first_row * pass.work.stride(number - 1);
+    if (pass.plan.blocks[number - 1].slope_from_output) ahead.read = pass.work.output(number - 1) + at;
+    ahead.written = pass.work.delta(number - 1) + at;
+    return ahead;
+}
+
 // dy, in delta(block), becomes dz; gamma's and beta's gradients are written. The threads meet once.
 template <class T>
 void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
@@ -92,7 +104,7 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         if (block.dense != kNone)
             pass.kernels.matmul_transposed(mine.count(), block.width, block.in_width, delta, stride,
                                            pass.parameters.values(block.weight), before, before_stride,
-                                           pass.parameters.values(block.weight_before));
+                                           wanted_after_product(pass, number, mine.begin));
         else if (block.join)
             join_backward_rows(pass, mine, *block.join, block.width, delta, stride, before, before_stride);
         else

@@ -146,7 +146,7 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
             pass.kernels.matmul(mine.count(), block.in_width, block.width, in.data, in.stride,
                                 pass.parameters.values(block.weight),
                                 block.bias == kNone ? nullptr : pass.parameters.values(block.bias), z, stride,
-                                pass.parameters.values(block.weight_after));
+                                {.b = pass.parameters.values(block.weight_after), .written = after_norm});
             if (block.measures_output && pass.collect == Collect::full)
                 measure<T>(pass, thread, mine, block.dense, block.width, {z, stride}, nullptr, 0, 0);
             in = {z, stride};
@@ -192,7 +192,7 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
             pass.kernels.matmul(mine.count(), block.in_width, block.width, spare[0], stride,
                                 pass.parameters.values(block.weight),
                                 block.bias == kNone ? nullptr : pass.parameters.values(block.bias), spare[1], stride,
-                                pass.parameters.values(block.weight_after));
+                                {.b = pass.parameters.values(block.weight_after)});
             std::swap(spare[0], spare[1]);
         }
         if (block.join)

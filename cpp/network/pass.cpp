@@ -72,6 +72,15 @@ const ParameterTask& next_weight_task(const Pass<T>& pass, Index number) {
     return tasks[number];
 }
 
+// What to take from the other processors while a gradient is computed: its weights, if they are still in a cache when
+// the update comes to them, or else the lines of the gradient itself.
+template <class T>
+const T* written_after_gradient(Pass<T>& pass, const ParameterTask& task) {
+    constexpr Index kCacheBytes = 6 * 1024 * 1024;
+    const bool fits = pass.parameters.layout_size() * static_cast<Index>(sizeof(T)) <= kCacheBytes;
+    return (fits ? pass.parameters.all_values() : pass.parameters.all_gradients()) + task.offset;
+}
+
 }  // namespace
 
 template <class T>
@@ -86,9 +95,10 @@ void gradient_task(Pass<T>& pass, Index number) {
     if (task.parameter == block.weight) {
         const ParameterTask& following = next_weight_task(pass, number);
         const Factors<T> next = factors_of(pass, following);
-        pass.kernels.outer_product(pass.rows, task.inner_begin, task.inner_end, factors.x, factors.x_stride,
-                                   factors.delta, stride, task.vectors, out, next.x + following.inner_begin,
-                                   next.delta);
+        pass.kernels.outer_product(
+            pass.rows, task.inner_begin, task.inner_end, factors.x, factors.x_stride, factors.delta, stride,
+            task.vectors, out,
+            {.a = next.x + following.inner_begin, .b = next.delta, .written = written_after_gradient(pass, task)});
     } else if (task.parameter == block.bias) {
         pass.kernels.column_sums(pass.rows, task.vectors, factors.delta, stride, out);
     } else if (block.layer_norm != kNone) {

@@ -107,6 +107,12 @@ GM_INLINE void prefetch(const T* from) {
     __builtin_prefetch(from, 0, 2);
 }
 
+// Asks for a cache line that is going to be written, and takes it away from the other processors.
+template <class T>
+GM_INLINE void prefetch_to_write(const T* to) {
+    __builtin_prefetch(to, 1, 3);
+}
+
 // Reads the first `count` (0 … kLanes<T>) elements; the other lanes are zero.
 template <class T>
 GM_INLINE Vec<T> load_first(const T* from, ptrdiff_t count) {

@@ -20,7 +20,7 @@ void try_matmul(const KernelTable<T>& table, Report& report) {
         const Index c_stride = padded<T>(columns);
         std::vector<T> c(rows * c_stride, T(77));
         table.matmul(rows, inner, columns, a.data(), a_stride, b.data(), with_bias ? bias.data() : nullptr, c.data(),
-                     c_stride, b.data());
+                     c_stride, {.b = b.data(), .written = c.data()});
         for (Index r = 0; r < rows; ++r) {
             for (Index j = 0; j < columns; ++j) {
                 T sum = with_bias ? bias[j] : T(0);
@@ -71,7 +71,7 @@ void try_panels(const KernelTable<T>& table, Report& report) {
             const Index dx_stride = padded<T>(inner);
             std::vector<T> dx(rows * dx_stride, T(77));
             table.matmul_transposed(rows, columns, inner, dy.data(), dy_stride, panels.data(), dx.data(), dx_stride,
-                                    panels.data());
+                                    {.b = panels.data(), .read = dy.data(), .written = dx.data()});
             for (Index r = 0; r < rows; ++r) {
                 for (Index k = 0; k < inner; ++k) {
                     T sum = 0;
@@ -89,7 +89,7 @@ void try_panels(const KernelTable<T>& table, Report& report) {
                     const Index end = std::min(begin + kInnerChunk, inner);
                     std::vector<T> out((end - begin) * width);
                     table.outer_product(rows, begin, end, x.data(), inner, dy.data() + first, dy_stride, vectors,
-                                        out.data(), x.data(), dy.data());
+                                        out.data(), {.a = x.data(), .b = dy.data(), .written = out.data()});
                     for (Index k = begin; k < end; ++k) {
                         for (Index j = first; j < std::min(first + width, columns); ++j) {
                             T sum = 0;
