@@ -11,7 +11,7 @@ import gradiometer as gm
 from comparison import cancellation, check, check_all, disturb_probabilities, noise_of, nudged, nudged_state, on_a_kink
 from reference import row_weights
 from reference_training import activation_fields, gradient_fields, norm
-from strategies import ACTIVATIONS, CLIPS, LOSSES, OPTIMIZERS, Scenario, scenarios
+from strategies import ACTIVATIONS, CLIPS, LOSSES, OPTIMIZERS, STEEP, Scenario, scenarios
 
 pytestmark = pytest.mark.usefixtures("restore_threads")
 
@@ -282,7 +282,7 @@ def around(activation):
 
 
 @pytest.mark.parametrize("follow", [follow_in_float64, follow_in_float32])
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, STEEP], ids=str)
 def test_every_activation(activation, follow):
     assert follow(Scenario(17, around(activation), batch=21, seed=4, threads=2)) > 0
 
