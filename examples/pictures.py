@@ -25,7 +25,8 @@ figure.savefig("pictures.png", dpi=110)
 
 ax = None
 for name, init in {"orthogonal": gm.init.orthogonal(gain=1.0), "Gaussian": gm.init.normal(std=1 / 8)}.items():
-    net = gm.mlp(64, 64, depth=30, width=64, activation="tanh", init=init, seed=0)
+    dense = gm.Dense(64, init=init)
+    net = gm.Network(64, [dense, gm.Tanh()] * 30 + [dense], seed=0)
     spectrum = gm.theory.jacobian_spectrum(net, 0.3 * X[:8])
     print(f"{name}: singular values from {spectrum.singular_values.min():.1e} to {spectrum.singular_values.max():.1e}")
     ax = spectrum.plot(ax, f"{name}, 30 layers of tanh, σ_w = 1")

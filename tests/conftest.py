@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("following")  # so that its assertions show their values, as those of a test do
+
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=60, suppress_health_check=QUIET)
 settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=QUIET)

@@ -22,8 +22,10 @@ ACTIVATIONS = [
     ("ReLU", {}),
     ("LeakyReLU", {}),
     ("LeakyReLU", {"negative_slope": 0.3}),
+    ("LeakyReLU", {"negative_slope": 1.5}),
     ("ELU", {}),
     ("ELU", {"alpha": 0.5}),
+    ("ELU", {"alpha": 3.0}),
     ("SELU", {}),
     ("GELU", {}),
     ("GELU", {"approximate": "tanh"}),
@@ -39,6 +41,8 @@ ACTIVATIONS = [
     ("Hardswish", {}),
     ("Identity", {}),
 ]
+STEEP = ("LeakyReLU", {"negative_slope": 30.0})
+"""Saturated where it is the identity, as 1 is below 5 % of 30. No network is drawn with it: a deep one overflows."""
 BATCH_NORMS = [
     ("BatchNorm", {}),
     ("BatchNorm", {"eps": 1e-3, "momentum": 0.3}),

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import select
+import signal
 import threading
 import warnings
 
@@ -10,6 +12,8 @@ import pytest
 
 import gradiometer as gm
 
+PATIENCE = 120
+"""Seconds that a child may take: it needs one, and many where it hardly gets a processor."""
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((600, 20)).astype("f4"), RNG.integers(0, 5, 600)
 
@@ -35,8 +39,13 @@ def test_training_works_after_a_fork():
         finally:
             os._exit(0)
     os.close(writer)
-    assert os.read(reader, 1) == b"y"
+    answered, _, _ = select.select([reader], [], [], PATIENCE)
+    answer = os.read(reader, 1) if answered else None
+    os.kill(child, signal.SIGKILL)  # a child that answered has nothing left to do
     os.waitpid(child, 0)
+    os.close(reader)
+    assert answered, f"the child has not trained within {PATIENCE} s: it hangs"
+    assert answer == b"y"
     assert np.array_equal(train(1), expected)
 
 
@@ -48,7 +57,7 @@ def test_worker_processes_give_the_same_bits(method):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with multiprocessing.get_context(method).Pool(2) as pool:
-            found = pool.map_async(train, range(3)).get(timeout=120)
+            found = pool.map_async(train, range(3)).get(timeout=PATIENCE)
     for one, other in zip(expected, found, strict=True):
         assert np.array_equal(one, other)
 

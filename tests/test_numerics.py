@@ -1,4 +1,4 @@
-"""The ends of the floating-point range, values that are not finite, and batches too small for batch norm."""
+"""The ends of the floating-point range, and the caller's floating-point mode."""
 
 import subprocess
 import sys
@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 import gradiometer as gm
-from gradiometer.recording import Nonfinite
-from strategies import ACTIVATIONS, built
 
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -164,125 +162,6 @@ def test_cross_entropy_does_not_depend_on_a_shift_of_all_logits(shift, classes, 
     np.testing.assert_array_equal(results[1][1], results[0][1])
 
 
-# ---- NaN and infinity -----------------------------------------------------------------------------------
-
-
-def poisoned(dtype="float32", value=np.nan, **arguments):
-    """A trainer and a batch in which one input of one row is not finite: one row of deltas is."""
-    rng = np.random.default_rng(5)
-    x, y = rng.normal(size=(12, 6)).astype(dtype), rng.integers(0, 3, 12)
-    x[4, 2] = value
-    net = gm.Network(6, [gm.Dense(8), gm.Tanh(), gm.Dense(3)], dtype=dtype, seed=6)
-    trainer = gm.Trainer(
-        net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), record="full", allow_nonfinite=True, **arguments
-    )
-    return trainer, x, y
-
-
-@BOTH
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_counted_and_kept(value, dtype):
-    trainer, x, y = poisoned(dtype, value)
-    trainer.step(x, y)
-    gradients, recording = trainer.net.gradients(), trainer.recording
-    for number, key in enumerate(recording.layer_names):
-        bad = int((~np.isfinite(gradients[key])).sum())
-        assert recording.grad_nonfinite[0, number] == bad
-        assert np.isfinite(recording.grad_norm[0, number]) == (bad == 0)
-        np.testing.assert_equal(recording.grad_max_abs[0, number], np.abs(gradients[key]).max())
-    assert recording.grad_nonfinite[0].sum() > 0
-
-
-@BOTH
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-def test_no_activation_hides_a_nan(activation, dtype):
-    """∞ - ∞ comes in: the value is a NaN too, and no slope of zero keeps the gradient from what caused it."""
-    weight = np.finfo(dtype).max * np.array([[1.0], [-1.0]])
-    layers = [gm.Dense(2, init=weight), gm.Dense(1, init=np.ones((1, 2))), built([gm], activation)]
-    net = gm.Network(1, layers, dtype=dtype)
-    assert np.isnan(net.forward(np.full((1, 1), 2.0, dtype), training=True))
-    net.backward(np.ones((1, 1), dtype))
-    assert net.gradients()["1.bias"][0] != 0
-
-
-@BOTH
-@pytest.mark.parametrize("activation", [gm.GELU(), gm.GELU(approximate="tanh")], ids=repr)
-def test_the_slope_of_gelu_at_infinity_is_its_limit(activation, dtype):
-    """It has a term z · density: infinity times zero."""
-    net = gm.Network(1, [gm.Dense(2, init=np.finfo(dtype).max * np.array([[1.0], [-1.0]])), activation], dtype=dtype)
-    net.forward(np.full((1, 1), 2.0, dtype), training=True)
-    net.backward(np.ones((1, 2), dtype))
-    assert net.gradients()["0.bias"].tolist() == [1.0, 0.0]
-
-
-@BOTH
-def test_a_dropped_unit_is_zero_even_where_its_value_is_infinite(dtype):
-    """Infinity times a mask of zero would be a NaN, which spreads to the whole network."""
-    weight = np.full((100, 1), np.finfo(dtype).max)
-    net = gm.Network(1, [gm.Dense(100, init=weight), gm.Dropout(0.5)], dtype=dtype, seed=10)
-    out = net.forward(np.full((1, 1), 2.0, dtype), training=True)
-    assert set(out.ravel()) == {0.0, np.inf}
-
-
-@BOTH
-def test_the_first_value_that_is_not_finite_is_named(dtype):
-    trainer, x, y = poisoned(dtype)
-    clean = np.where(np.isfinite(x), x, 0).astype(dtype)
-    trainer.step(clean, y)
-    trainer.step(x, y)
-    diagnosis = str(trainer.recording.diagnose())
-    assert "step 1" in diagnosis
-    assert "0.weight" in diagnosis
-    assert "activation" in diagnosis
-    _, overflowing, *_ = one_backward_pass(0.9 * np.finfo(dtype).max, dtype)
-    assert overflowing.recording.nonfinite == Nonfinite(0, "1.weight", "gradient")
-
-
-def test_raise_and_stop_leave_the_network_as_it_was():
-    trainer, x, y = poisoned(on_nonfinite="raise")
-    before = trainer.net.state_dict()
-    with pytest.raises(gm.NonFiniteError):
-        trainer.step(x, y)
-    for key, value in trainer.net.state_dict().items():
-        assert np.array_equal(value, before[key]), key
-    trainer, x, y = poisoned(on_nonfinite="stop")
-    clean = np.where(np.isfinite(x), x, 0).astype(np.float32)
-    data = np.concatenate([clean, x, clean])
-    before = trainer.net.state_dict()
-    recording = trainer.fit(data, np.tile(y, 3), epochs=4, batch_size=12, shuffle=False)
-    assert list(recording.steps) in ([0], [0, 1]), "the run ends at step 1 of 12"
-    after = trainer.net.state_dict()
-    assert all(np.isfinite(value).all() for value in after.values())
-    assert not np.array_equal(after["0.weight"], before["0.weight"])
-
-
-def test_a_clipping_that_must_be_finite():
-    trainer, x, y = poisoned(clip=gm.ClipNorm(1.0, error_if_nonfinite=True))
-    before = trainer.net.state_dict()
-    with pytest.raises(gm.NonFiniteError):
-        trainer.step(x, y)
-    assert np.array_equal(trainer.net.state_dict()["0.weight"], before["0.weight"])
-
-
-@BOTH
-@pytest.mark.parametrize("clip", [gm.ClipNorm(1.0), gm.ClipNorm(1.0, per_layer=True), gm.ClipAdaptive()], ids=repr)
-def test_no_clipping_hides_a_nan(clip, dtype):
-    trainer, x, y = poisoned(dtype, clip=clip)
-    trainer.step(x, y)
-    assert np.isnan(trainer.recording.clip_coefficient[0])
-
-
-@BOTH
-def test_nan_in_the_data_is_refused_with_its_position(dtype):
-    trainer, x, y = poisoned(dtype)
-    strict = gm.Trainer(trainer.net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1))
-    for act in (lambda: strict.step(x, y), lambda: strict.fit(x, y, epochs=1, batch_size=4)):
-        with pytest.raises(ValueError, match=r"(?i)x\[4, 2\] is nan"):
-            act()
-    with pytest.raises(ValueError, match=r"(?i)x\[4, 2\] is nan"):
-        trainer.net.forward(x)
-
-
 # ---- The caller's floating-point mode -------------------------------------------------------------------
 
 MODE = """
@@ -312,39 +191,3 @@ with np.errstate(divide="raise"):
 def test_the_floating_point_mode_of_the_caller_is_left_alone():
     done = subprocess.run([sys.executable, "-c", MODE], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "unchanged", done.stderr
-
-
-# ---- Batch norm and small batches -----------------------------------------------------------------------
-
-
-def norm_trainer(batch_norm=True):
-    net = gm.mlp(3, 2, depth=1, width=5, batch_norm=batch_norm, seed=7)
-    return gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr=0.1), seed=8)
-
-
-def test_batch_norm_over_one_row_is_an_error_in_training_only():
-    trainer = norm_trainer()
-    before = trainer.net.state_dict()
-    x, y = np.ones((1, 3), np.float32), np.array([1])
-    with pytest.raises(ValueError, match="batch"):
-        trainer.step(x, y)
-    with pytest.raises(ValueError, match="batch"):
-        trainer.net.forward(x, training=True)
-    assert trainer.net.forward(x).shape == (1, 2)
-    for key, value in trainer.net.state_dict().items():
-        assert np.array_equal(value, before[key]), key
-
-
-@pytest.mark.parametrize(
-    ("rows", "batch_size", "batch_norm", "steps"),
-    [(9, 4, True, 2), (9, 4, False, 3), (10, 4, True, 3), (8, 4, True, 2), (5, 8, True, 1), (4, 3, True, 1)],
-)
-def test_a_last_batch_of_one_row_joins_the_one_before(rows, batch_size, batch_norm, steps):
-    trainer = norm_trainer(batch_norm)
-    x = np.random.default_rng(9).normal(size=(rows, 3)).astype(np.float32)
-    recording = trainer.fit(x, np.arange(rows) % 2, epochs=1, batch_size=batch_size, shuffle=False)
-    assert len(recording.steps) == steps
-    if (rows, batch_norm) == (9, True):  # the second step saw rows 4 to 8
-        twin = norm_trainer()
-        twin.step(x[:4], np.arange(4) % 2)
-        assert twin.step(x[4:], np.arange(4, 9) % 2) == recording.loss[1]

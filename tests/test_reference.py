@@ -12,6 +12,7 @@ ACTIVATIONS = [
     ("ReLU", {}),
     ("LeakyReLU", {}),
     ("LeakyReLU", {"negative_slope": 0.3}),
+    ("LeakyReLU", {"negative_slope": 30.0}),
     ("ELU", {}),
     ("ELU", {"alpha": 1.7}),
     ("SELU", {}),

@@ -1,6 +1,5 @@
-"""``gradiometer sweep``: from a file to the table, everything a file can have wrong, Ctrl-C, the live view."""
+"""``gradiometer sweep``: from a file to the table, the report and the store."""
 
-import io
 import re
 import subprocess
 import sys
@@ -10,51 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import typer
-from rich.console import Console
-from typer.testing import CliRunner
 
 import gradiometer as gm
-from gradiometer.sweeps import call, commands, display, terminal
+from gradiometer.sweeps import call, display
+from sweep_command import FILE, change, invoke, written
 
 TOP = Path(__file__).parents[1]
-FILE = """
-[data]
-file = "small.npz"
-[network]
-width = 8
-[train]
-steps = 4
-seeds = 2
-batch_size = 16
-lr = 0.1
-[grid]
-depth = [1, 3]
-activation = ["relu", "tanh"]
-"""
-
-
-def invoke(*arguments, columns=120, report=False):
-    """Most of the tests are faster without a report."""
-    arguments = [*arguments, *([] if report else ["--no-report"])]
-    app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
-    app.command()(commands.sweep)
-    return CliRunner().invoke(app, [str(each) for each in arguments], env={"COLUMNS": str(columns), "NO_COLOR": "1"})
 
 
 @pytest.fixture
 def file(tmp_path):
-    chance = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    np.savez(tmp_path / "small.npz", X=chance.normal(size=(60, 5)) + y[:, None], y=y)
-    (tmp_path / "sweep.toml").write_text(FILE)
-    return tmp_path / "sweep.toml"
-
-
-def change(file, old, new):
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
+    return written(tmp_path)
 
 
 def test_from_the_file_to_the_table(file, monkeypatch):
@@ -224,127 +189,3 @@ def test_the_installed_command(file):
     assert done.returncode == 0, done.stderr
     assert "8 runs: 8 healthy" in done.stdout
     assert len(rows_of(file.with_name("gradiometer-sweep.html"))) == 4
-
-
-# ---- what is refused, before any run ----
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("[network]", "[network", "sweep.toml is not a TOML file: "),
-        ("[network]", "[net]", "sweep.toml has the unknown section 'net'; known: data, grid, network, output, train"),
-        ("[data]", "data = 3\n[output]", "sweep.toml: [data] must be a section of keys and values, not 3"),
-        ("width = 8", "width = 8\nsize = 3", "sweep.toml: [network] has the unknown key 'size'; known: activation, "),
-        ("width = 8", "lr = 8", "sweep.toml: [network] has the unknown key 'lr'"),
-        ("lr = 0.1", "learning_rate = 0.1", "sweep.toml: [train] has the unknown key 'learning_rate'"),
-        ("lr = 0.1", 'lr = 0.1\nloss = "mse"', "sweep.toml: [train] has the unknown key 'loss'"),
-        ("depth = ", "deep = ", "sweep.toml: [grid] has the unknown key 'deep'"),
-        ("depth = [1, 3]", "depth = 3", "grid['depth'] must be a list of values, not 3"),
-        ("depth = [1, 3]", "steps = [1, 3]", "sweep.toml: [grid] has the unknown key 'steps'"),
-        ("depth = [1, 3]", "", "depth is missing"),
-        (FILE[FILE.index("[grid]") :], "", "depth is missing"),
-        ("[grid]\n", "[other]\n", "unknown section 'other'"),
-        ("steps = 4", "", "sweep.toml: [train] must say how many steps: steps = 200"),
-        ("steps = 4", 'steps = "4"', "sweep.toml: [train] steps must be an integer, not '4'"),
-        ("steps = 4", "steps = 0", "sweep.toml: [train] steps must be at least 1, not 0"),
-        ("seeds = 2", "seeds = []", "sweep.toml: [train] seeds must hold at least one seed"),
-        ("seeds = 2", 'seeds = "2"', "sweep.toml: [train] seeds must be a number or a list of integers, not '2'"),
-        ("batch_size = 16", "batch_size = 1.5", "sweep.toml: [train] batch_size must be an integer, not 1.5"),
-        ("batch_size = 16", "shuffle = 1", "sweep.toml: [train] shuffle must be a bool, not 1"),
-        ("batch_size = 16", "betas = [0, 0]", "betas is no setting of the optimizer 'sgd'"),
-        ("lr = 0.1", "lr = 1979-05-27", "build['lr'] must be a number"),
-        ('file = "small.npz"', 'file = "absent.csv"', "absent.csv does not exist"),
-        ('file = "small.npz"', "file = 3", "sweep.toml: file must be a str, not 3"),
-        ('file = "small.npz"', 'path = "small.npz"', "sweep.toml: [data] has the unknown key 'path'"),
-        ('file = "small.npz"', 'target = "y"', "[data] target names a column of the table in file; there is no file"),
-        ("[network]", '[output]\ntable = "runs.txt"\n[network]', "must end with .csv or .parquet, not '.txt'"),
-        ("[network]", '[output]\ntable = "no/runs.csv"\n[network]', "cannot be written: there is no folder"),
-        ("[network]", '[output]\nstore = "no/runs.sqlite"\n[network]', "cannot be made: there is no folder"),
-    ],
-)
-def test_files_with_something_wrong(file, monkeypatch, old, new, message):
-    monkeypatch.setattr(call, "run_all", lambda *_: pytest.fail("ran all the same"))
-    change(file, old, new)
-    result = invoke(file)
-    assert result.exit_code == 2, result.output
-    assert message in result.output
-    assert "error: " in result.output
-    assert not list(file.parent.glob("*.sqlite"))
-
-
-def test_files_that_cannot_be_read(tmp_path):
-    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
-    for path, message in (
-        (tmp_path / "absent.toml", "absent.toml does not exist"),
-        (tmp_path, "is not a file"),
-        (tmp_path / "latin.toml", "latin.toml is not text in UTF-8"),
-    ):
-        result = invoke(path)
-        assert (result.exit_code, message in result.output) == (2, True), result.output
-
-
-def test_another_sweep_in_the_store(file):
-    invoke(file)
-    change(file, "steps = 4", "steps = 5")
-    result = invoke(file)
-    assert result.exit_code == 2
-    assert "holds another sweep: steps is 4 there and 5 here. Give each its own store" in result.output
-
-
-# ---- while it runs ----
-
-
-@pytest.mark.parametrize("at", [0, 3])
-def test_interrupted(file, monkeypatch, at):
-    run_all = call.run_all
-
-    def interrupted(*arguments):
-        for number, done in enumerate(run_all(*arguments)):
-            if number == at:
-                raise KeyboardInterrupt
-            yield done
-
-    monkeypatch.setattr(call, "run_all", interrupted)
-    result = invoke(file)
-    assert result.exit_code == 130
-    assert "Interrupted. What was finished is in" in result.output
-    assert f"{at} runs: " in result.output
-    monkeypatch.undo()
-    assert "8 runs: 8 healthy" in invoke(file).output
-
-
-@pytest.mark.parametrize("ascii_only", [False, True])
-def test_the_live_view(file, ascii_only):
-    change(file, 'activation = ["relu", "tanh"]', 'activation = ["relu", "tan"]')
-    invoke(file)
-    runs = gm.load_sweep(file.with_name("sweep.sqlite"))
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii" if ascii_only else "utf-8")
-    console = Console(file=stream, force_terminal=True, width=100, color_system=None, legacy_windows=False)
-    with terminal.live_view(console) as report:
-        for done, run in enumerate(runs, start=1):
-            report(run, done, len(runs))
-    stream.flush()
-    shown = stream.buffer.getvalue().decode()
-    assert "8/8" in shown
-    assert re.search(r"healthy +4 +[█#]{15} ", shown)
-    assert re.search(r"failed +4 +[█#]{15} ", shown)
-    assert re.search(r"best so far: depth=\d, activation='relu', seed \d: accuracy \d\.\d+, validation loss", shown)
-    assert "last error: ValueError: there is no activation 'tan'" in shown
-    assert shown.isascii() == ascii_only
-
-
-@pytest.mark.parametrize("width", [40, 60, 100])
-@pytest.mark.parametrize("ascii_only", [False, True])
-def test_the_table_fits_the_terminal(file, width, ascii_only):
-    invoke(file)
-    runs = gm.load_sweep(file.with_name("sweep.sqlite"))
-    made, left_out = terminal.final_table(runs, 3, width=width, ascii_only=ascii_only)
-    console = Console(width=width, color_system=None, record=True, file=io.StringIO())
-    console.print(made)
-    text = console.export_text()
-    assert max(map(len, text.splitlines())) <= width
-    assert left_out == 1
-    assert "healthy" in text
-    assert ("loss" in text) == (width >= 60)
-    assert text.isascii() or not ascii_only

@@ -86,23 +86,25 @@ def test_the_network_does_not_change_nor_does_its_last_forward_pass():
 
 
 def deep(activation, init, width=128, depth=20):
-    net = gm.mlp(width, width, depth=depth, width=width, activation=activation, init=init, seed=0)
+    """Of a network whose weights, those of the last layer too, all have the same initialisation."""
+    dense = gm.Dense(width, init=init)
+    net = gm.Network(width, [dense, activation] * depth + [dense], seed=0)
     return gm.theory.jacobian_spectrum(net, 0.3 * RNG.normal(size=(4, width)))
 
 
 def test_deep_linear_networks_have_the_published_variance():
     """Pennington et al. 2017: the variance of the squared singular values is the number of layers, or 0."""
-    gaussian = deep("identity", gm.init.normal(std=128**-0.5))
+    gaussian = deep(gm.Identity(), gm.init.normal(std=128**-0.5))
     assert gaussian.relative_variance == pytest.approx(21, rel=0.25)  # of one draw of 128 directions
     assert 0.5 < gaussian.mean_square < 2  # 1 on average; narrow and deep networks differ from draw to draw
-    orthogonal = deep("identity", gm.init.orthogonal(gain=1.0))
+    orthogonal = deep(gm.Identity(), gm.init.orthogonal(gain=1.0))
     assert orthogonal.singular_values == pytest.approx(1, abs=1e-5)  # weights are rounded to float32
     assert orthogonal.relative_variance < 1e-10
 
 
 def test_orthogonal_tanh_networks_are_far_closer_to_isometry_than_gaussian_ones():
-    gaussian = deep("tanh", gm.init.normal(std=128**-0.5))
-    orthogonal = deep("tanh", gm.init.orthogonal(gain=1.0))
+    gaussian = deep(gm.Tanh(), gm.init.normal(std=128**-0.5))
+    orthogonal = deep(gm.Tanh(), gm.init.orthogonal(gain=1.0))
     assert gaussian.mean_square == pytest.approx(orthogonal.mean_square, rel=0.5)
     widths = [np.log10(s.singular_values[:, 0] / s.singular_values[:, -1]).max() for s in (gaussian, orthogonal)]
     assert widths[0] > 5
@@ -139,7 +141,7 @@ def test_spectra_are_drawn_one_over_the_other():
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    narrow, wide = deep("tanh", "orthogonal", 32), deep("relu", "kaiming_normal", 32, depth=60)
+    narrow, wide = deep(gm.Tanh(), "orthogonal", 32), deep(gm.ReLU(), "kaiming_normal", 32, depth=60)
     assert narrow.plot(ax, "orthogonal") is ax
     wide.plot(ax, "ReLU")
     texts = [text.get_text() for text in ax.get_legend().get_texts()]

@@ -74,7 +74,7 @@ def test_the_spread_over_seeds_is_the_one_to_expect(digits):
 
 def test_orthogonal_weights_of_a_linear_network_leave_no_spread():
     x = np.random.default_rng(0).normal(size=(16, 64))
-    net = gm.mlp(64, 64, depth=10, width=64, activation="identity", init="orthogonal", seed=1)
+    net = gm.Network(64, [gm.Dense(64, init="orthogonal")] * 11, seed=1)
     got = predict(net, x)
     assert got.delta_norm == pytest.approx(np.ones(11), rel=1e-6)  # the weights are rounded to float32
     assert got.spread == pytest.approx(np.zeros(11))
@@ -164,7 +164,8 @@ def test_a_batch_whose_squares_are_beyond_a_float64_is_refused(digits):
 
 
 def test_zero_weights_predict_zero_gradients(digits):
-    net = gm.mlp(64, 10, depth=3, width=16, init="zeros", seed=0)
+    hidden = [gm.Dense(16, init="zeros"), gm.ReLU()]
+    net = gm.Network(64, hidden * 3 + [gm.Dense(10, init="zeros")], seed=0)
     got = predict(net, *digits, "cross_entropy")
     assert list(got.delta_norm) == [0, 0, 0, 1]
     assert list(got.grad_norm) == [0, 0, 0, 0]

@@ -104,7 +104,7 @@ void decide_clip(const Pass<T>& pass, const ClipSpec& spec, ClipDecision& decisi
             for (const Index i : group) decision.per_parameter[i] = coefficient;
             if (coefficient < decision.coefficient || std::isnan(coefficient)) decision.coefficient = coefficient;
         }
-    } else if (spec.kind == ClipSpec::Kind::value && decision.total_norm > 0) {
+    } else if (spec.kind == ClipSpec::Kind::value && decision.total_norm != 0) {
         const double ratio = squares_within(pass, spec.clip_value).norm() / decision.total_norm;
         decision.coefficient = ratio < 1 || std::isnan(ratio) ? ratio : 1;
     } else if (spec.kind == ClipSpec::Kind::adaptive) {

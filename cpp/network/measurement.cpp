@@ -175,7 +175,7 @@ std::array<const double*, kFieldCount> LayerMeasurements::fields(Collect collect
 }
 
 template <class T>
-NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
+NonfiniteSource find_nonfinite(Pass<T>& pass, const LayerMeasurements& measured, double loss) {
     const Plan& plan = pass.plan;
     const auto name_of = [&](Index block) {
         while (block > 0 && plan.blocks[block].dense == kNone) --block;
@@ -197,21 +197,33 @@ NonfiniteSource find_nonfinite(Pass<T>& pass, double loss) {
     };
     for (Index i = 0; i < pass.parameters.count(); ++i)
         if (!parameter_is_finite(i, pass.parameters.all_values())) return {name_of(plan.parameters[i].block), "weight"};
-    for (Index block = 0; block < blocks; ++block)
-        if (!rows_are_finite(pass.work.output(block), pass.work.stride(block), plan.blocks[block].width))
+    const auto measured_finite = [&](Field field, Index dense) { return std::isfinite(measured.at(field, dense)); };
+    for (Index block = 0; block < blocks; ++block) {
+        const Index dense = plan.blocks[block].dense;
+        const bool inner = pass.collect == Collect::full && dense != kNone;
+        if ((inner && !measured_finite(Field::activation_mean, dense)) ||
+            !rows_are_finite(pass.work.output(block), pass.work.stride(block), plan.blocks[block].width))
             return {name_of(block), "activation"};
+    }
     if (!std::isfinite(loss)) return {"", "loss"};
     for (Index i = pass.parameters.count() - 1; i >= 0; --i)
         if (!parameter_is_finite(i, pass.parameters.all_gradients()))
             return {name_of(plan.parameters[i].block), "gradient"};
-    return {"", "loss"};
+    // Every entry is finite: it is a norm that is not.
+    if (pass.collect >= Collect::norms)
+        for (Index dense = static_cast<Index>(plan.dense_blocks.size()) - 1; dense >= 0; --dense)
+            if (!measured_finite(Field::delta_norm, dense)) return {name_of(plan.dense_blocks[dense]), "gradient"};
+    Index largest = 0;
+    for (Index i = 1; i < pass.parameters.count(); ++i)
+        if (pass.work.gradient_squares(i).norm() >= pass.work.gradient_squares(largest).norm()) largest = i;
+    return {name_of(plan.parameters[largest].block), "gradient"};
 }
 
 #define GM_INSTANTIATE(T)                                                  \
     template SquareSum update_squares(const Pass<T>&, Index, int);         \
     template void LayerMeasurements::take_gradients(Pass<T>&, Index, int); \
     template void LayerMeasurements::take_update(const Pass<T>&);          \
-    template NonfiniteSource find_nonfinite(Pass<T>&, double);
+    template NonfiniteSource find_nonfinite(Pass<T>&, const LayerMeasurements&, double);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

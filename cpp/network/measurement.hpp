@@ -30,6 +30,7 @@ class LayerMeasurements {
 
     // Whether all norms, and with Collect::full all activations, are finite.
     bool all_finite(Collect collect) const;
+    double at(Field field, Index dense) const { return values_[static_cast<size_t>(field)][dense]; }
 
     // The fields that `collect` fills, those of the update only if there was one; valid until the next take.
     std::array<const double*, kFieldCount> fields(Collect collect, bool updated) const;
@@ -41,12 +42,13 @@ class LayerMeasurements {
 };
 
 // Where the first value that is not finite stands, in the order in which a step computes: weights, activations from the
-// input on, loss, gradients from the output back.
+// input on, loss, gradients from the output back. An activation that another layer made finite again is known from its
+// measurement, and so are finite gradients whose norm is beyond a double.
 struct NonfiniteSource {
     std::string layer;   // state-dict key of the dense layer's weight; empty for the loss
     std::string tensor;  // "weight", "activation", "loss", "gradient"
 };
 template <class T>
-NonfiniteSource find_nonfinite(Pass<T>& pass, double loss);
+NonfiniteSource find_nonfinite(Pass<T>& pass, const LayerMeasurements& measured, double loss);
 
 }  // namespace gradiometer

@@ -105,7 +105,7 @@ void Trainer<T>::judge(Pass<T>& pass, double loss) {
     bool finite = std::isfinite(clip_.total_norm) && (std::isfinite(loss) || !loss_known_);
     if (pass.collect >= Collect::norms) finite = finite && measurements_.all_finite(pass.collect);
     if (finite) return;
-    source_ = find_nonfinite(pass, loss_known_ ? loss : 0);
+    source_ = find_nonfinite(pass, measurements_, loss_known_ ? loss : 0);
     refused_by_clip_ = spec_.clip.error_if_nonfinite && !std::isfinite(clip_.total_norm);
     refused_ = refused_by_clip_ || spec_.on_nonfinite != OnNonfinite::record;
 }

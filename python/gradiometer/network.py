@@ -298,6 +298,10 @@ def mlp(
 ) -> Network:
     """Return a network of `depth` times (Dense, BatchNorm?, activation, Dropout?) and a last Dense.
 
+    With ``depth=20, width=64, activation="tanh", init="xavier_normal", batch_norm=True, dropout=0.1`` and ten outputs,
+    it is to the bit the network of
+    ``[Dense(64, init="xavier_normal"), BatchNorm(), Tanh(), Dropout(0.1)] * 20 + [Dense(10)]``.
+
     Parameters
     ----------
     in_features, out_features : int
@@ -309,13 +313,13 @@ def mlp(
     activation : str or Activation
         A layer, or its lower-case name: ``"relu"``, ``"leaky_relu"``, ….
     init : str, Initializer or None
-        For all dense layers; see `Dense`.
+        Of the hidden dense layers; the last one has the default. See `Dense`.
     batch_norm : bool
         Whether a `BatchNorm` follows each hidden dense layer.
     dropout : float
         If above 0, a `Dropout` with this p follows each activation.
     bias : bool
-        Whether dense layers have one.
+        Whether the dense layers have one, the last one too.
     dtype, seed
         See `Network`.
     """
@@ -328,5 +332,5 @@ def mlp(
     hidden.append(activation_from_name(activation))
     if probability > 0:
         hidden.append(Dropout(probability))
-    last = Dense(check_width("out_features", out_features), bias=bias, init=init)
+    last = Dense(check_width("out_features", out_features), bias=bias)
     return Network(in_features, hidden * number + [last], dtype=dtype, seed=seed)

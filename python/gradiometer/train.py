@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
 from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
-from gradiometer._layer import Layer, leaves_of
-from gradiometer.activations import Activation, activation_name
-from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, following_layers
+from gradiometer._layer import leaves_of
+from gradiometer.description import describe
+from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display
@@ -107,7 +107,7 @@ class Trainer:
         }
         names = [f"{leaf.name}.weight" for leaf in leaves_of(net.layers) if isinstance(leaf.layer, Dense)]
         recorder = _core.Recorder(names, record, self._settings["record_every"])
-        self._connect(Recording(recorder, self._describe()))
+        self._connect(Recording(recorder, describe(net, self._settings)))
 
     def _connect(self, recording: Recording) -> None:
         settings = self._settings
@@ -306,43 +306,3 @@ class Trainer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
         return f"Trainer({settings}, step={self._core.steps})"
-
-    def _describe(self) -> dict[str, Any]:
-        """Return what the recording keeps of the network and the settings: facts for the diagnosis."""
-        leaves = leaves_of(self._net.layers)
-        described = []
-        fan_in = self._net.in_features
-        for number, leaf in enumerate(leaves):
-            if not isinstance(leaf.layer, Dense):
-                continue
-            deviation, _ = self._net._core.parameter_size(f"{leaf.name}.weight")
-            described.append(
-                {
-                    "name": f"{leaf.name}.weight",
-                    "fan_in": fan_in,
-                    "fan_out": leaf.layer.out_features,
-                    "sigma_w": deviation * math.sqrt(fan_in),
-                    "residual": "." in leaf.name,
-                    **_describe_followers(following_layers(leaves, number)),
-                }
-            )
-            fan_in = leaf.layer.out_features
-        return {
-            "layers": described,
-            "loss": self._settings["loss"],
-            "optimizer": repr(self._settings["optimizer"]),
-            "clip": None if self._settings["clip"] is None else repr(self._settings["clip"]),
-            "dtype": self._net.dtype.name,
-            "version": _core.__version__,
-        }
-
-
-def _describe_followers(layers: list[Layer]) -> dict[str, Any]:
-    """Return what stands between one dense layer and the next."""
-    activation = next((layer for layer in layers if isinstance(layer, Activation)), None)
-    return {
-        "activation": "identity" if activation is None else activation_name(activation),
-        "batch_norm": any(isinstance(layer, BatchNorm) for layer in layers),
-        "layer_norm": any(isinstance(layer, LayerNorm) for layer in layers),
-        "dropout": max((layer.p for layer in layers if isinstance(layer, Dropout)), default=0.0),
-    }

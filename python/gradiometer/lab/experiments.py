@@ -25,7 +25,8 @@ class Architecture:
     width: int = 64
     activation: str = "sigmoid"
     init: str | float = "xavier_normal"
-    """A name of `gradiometer.init`, or σ_w: weights from a normal distribution of deviation σ_w / √fan_in."""
+    """Of all dense layers, the last one too: a name of `gradiometer.init`, or σ_w, for weights from a normal
+    distribution of deviation σ_w / √fan_in."""
     batch_norm: bool = False
     dropout: float = 0.0
     clip: float | None = None

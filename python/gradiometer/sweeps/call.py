@@ -56,7 +56,7 @@ def sweep(
         adds its own: the arguments of `mlp` (``depth`` and ``width`` are needed) and of `Trainer` (``loss`` is
         ``"cross_entropy"`` unless given; ``clip`` may be a number, for `ClipNorm`), ``optimizer`` (``"sgd"``, unless
         given, ``"adam"``, ``"adamw"``, ``"rmsprop"``) with its arguments (``lr``, …), and ``sigma_w`` instead of
-        ``init``, for normal weights of deviation σ_w / √fan_in. None: the grid has all of it.
+        ``init``, for normal weights of deviation σ_w / √fan_in in the hidden layers. None: the grid has all of it.
     grid : dict or list of dict
         ``{name: list of values}``, of which every combination is run, or the configurations themselves. Values are
         numbers, strings, truth values, None, layers, initializers, optimizers, clippings, or lists of these. The name
