@@ -161,7 +161,7 @@ class Layer {
     AlignedArray<float> x_, y_, z_;      // of the batch
     AlignedArray<float> w_, g_, m_, v_;  // weights, gradient, and what Adam remembers
     AlignedArray<float> zero_{columns_}, one_{columns_}, sums_{2 * columns_};
-    AlignedArray<double> squares_{(rows_ / kRowChunk + 1) * kSquareStatistics};
+    AlignedArray<ChunkSquares> squares_{rows_ / kRowChunk + 1};
     AlignedArray<double> statistics_{kColumnStatistics * table_.panel};
     AlignedArray<int64_t> labels_{rows_};
     AlignedArray<double> row_scale_{rows_}, row_loss_{rows_};

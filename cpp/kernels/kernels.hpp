@@ -96,8 +96,15 @@ struct UpdateSpec {
 constexpr double kSmallCoefficient = 0x1p-100;
 constexpr double kCoefficientPower = 0x1p-64;
 
-// Statistics of the output of an activation over one chunk of rows.
-struct ActivationMoments {
+// Results for one chunk of rows stand on a cache line of their own, as chunks belong to different threads.
+
+// Sums of squares of the entries, as the first kSquareStatistics say.
+struct alignas(kAlignment) ChunkSquares {
+    double sum[kSquareStatistics];
+};
+
+// Statistics of the output of an activation.
+struct alignas(kAlignment) ActivationMoments {
     double mean;
     double squared_deviations;  // from this chunk's own mean
     double saturated;           // entries whose |derivative| is below the threshold
@@ -149,9 +156,10 @@ struct KernelTable {
     void (*dropout)(const DropoutSpec& spec, Index rows, Index first_row, Index columns, T* h, Index h_stride,
                     T* derivative, Index derivative_stride, bool overwrite);
     // dz = dh · φ′. `kept` is φ′, or with from_output h = φ(z), where slope_from_output(spec) says that it is enough.
-    // dz may be dh or kept. Unless null, squares gets those of dz, three doubles for each chunk of rows.
+    // dz may be dh or kept. Unless null, squares gets those of dz for each chunk of rows.
     void (*backpropagate)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* dh,
-                          Index dh_stride, const T* kept, Index kept_stride, T* dz, Index dz_stride, double* squares);
+                          Index dh_stride, const T* kept, Index kept_stride, T* dz, Index dz_stride,
+                          ChunkSquares* squares);
 
     // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays
     // padded.
@@ -206,19 +214,25 @@ struct KernelTable {
 
     // ---- statistics: statistics.hpp. Sums in double, on 16 virtual lanes or one lane a column.
 
-    // Sum of squares of each chunk of rows of a padded matrix: out[chunk * 3 + 0 … 2].
-    void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, double* out);
+    // Sums of squares of each chunk of rows of a padded matrix.
+    void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, ChunkSquares* out);
     // Sums of so many vectors of columns: a bias's gradient. In T, one chain of sums a column, in order of the rows.
     void (*column_sums)(Index rows, Index vectors, const T* a, Index stride, T* out);
     // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only,
     // or all), out[statistic * out_stride + column].
     void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
-    // Moments of each chunk of rows of h. alive (padded, accumulates): nonzero in each column where the derivative was
-    // nonzero in any row. derivative null: 1.
-    void (*activation_moments)(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
-                               Index derivative_stride, double threshold, ActivationMoments* out, T* alive);
+    // Σ of one statistic over the columns and the chunks, whose rows of doubles lie chunk_stride apart.
+    double (*sum_statistic)(Index chunks, Index columns, const double* statistic, Index chunk_stride);
     // The first entry of a flat array that is NaN or infinite, or -1.
     Index (*first_nonfinite)(Index count, const T* a);
+
+    // ---- moments.hpp
+
+    // Moments of each chunk of rows of h. `kept` as in backpropagate (with from_output, the identity's φ′ is 1).
+    // alive (padded, accumulates): nonzero in each column where φ′ was nonzero in any row.
+    void (*activation_moments)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h,
+                               Index h_stride, const T* kept, Index kept_stride, double threshold,
+                               ActivationMoments* out, T* alive);
 
     // ---- optimizers: update.hpp
 

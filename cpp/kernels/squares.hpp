@@ -54,11 +54,11 @@ GM_INLINE void add_row_squares(const T* row, Index columns, Squares<T> (&sums)[L
 
 // The lanes folded: one number for each kind of square.
 template <class T>
-GM_INLINE void fold_squares(const Squares<T> (&sums)[Lanes16<double>::kVectors], double* out) {
+GM_INLINE void fold_squares(const Squares<T> (&sums)[Lanes16<double>::kVectors], ChunkSquares& out) {
     for (int which = 0; which < kSquareStatistics; ++which) {
         Lanes16<double> lanes;
         for (Index v = 0; v < Lanes16<double>::kVectors; ++v) lanes.part[v] = sums[v].sum(which);
-        out[which] = fold(lanes);
+        out.sum[which] = fold(lanes);
     }
 }
 

@@ -1,4 +1,4 @@
-// Statistics of gradients, weights, deltas and activations: one pass, accumulated in double.
+// Statistics of gradients, weights and deltas: one pass, accumulated in double.
 #pragma once
 
 #include "kernels/squares.hpp"
@@ -7,13 +7,13 @@ namespace gradiometer::GM_ISA {
 namespace {
 
 template <class T>
-void row_chunk_squares(Index rows, Index columns, const T* a, Index stride, double* out) {
-    for (Index begin = 0; begin < rows; begin += kRowChunk, out += kSquareStatistics) {
+void row_chunk_squares(Index rows, Index columns, const T* a, Index stride, ChunkSquares* out) {
+    for (Index begin = 0; begin < rows; begin += kRowChunk, ++out) {
         const Index end = begin + kRowChunk < rows ? begin + kRowChunk : rows;
         Squares<T> sums[Lanes16<double>::kVectors];
         for (auto& sum : sums) sum.clear();
         for (Index r = begin; r < end; ++r) add_row_squares(a + r * stride, columns, sums);
-        fold_squares(sums, out);
+        fold_squares(sums, *out);
     }
 }
 
@@ -39,28 +39,50 @@ constexpr double kSmallestNormal = sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022;
 template <class T>
 constexpr double kLargestFinite = sizeof(T) == 4 ? 0x1.fffffep+127 : 0x1.fffffffffffffp+1023;
 
-// All statistics of one vector of columns. Counts are kept as integers of the width of T, one a column.
+// Sums and the range of one vector of columns.
 template <class T>
-struct ColumnCounts {
+struct ColumnSums {
     static constexpr Index kParts = Wide<T>::kParts;
     Squares<T> squares[kParts];
     Vec<double> absolute[kParts];
-    Vec<T> largest;
-    Ints<T> zeros, tiny, finite;
+    Vec<T> largest, smallest;
 
     GM_INLINE_MEMBER void clear() {
         for (auto& part : squares) part.clear();
         for (auto& part : absolute) part = zero<double>();
         largest = zero<T>();
-        zeros = tiny = finite = broadcast_int<T>(0);
+        smallest = broadcast(static_cast<T>(kLargestFinite<T>));
     }
 
     GM_INLINE_MEMBER void add(Vec<T> x) {
-        const Wide<T> wide = widen(x);
+        const Vec<T> magnitude = abs(x);
+        const Wide<T> wide = widen(magnitude);
         GM_UNROLL for (Index part = 0; part < kParts; ++part) {
             squares[part].add(wide.part[part]);
-            absolute[part] = absolute[part] + abs(wide.part[part]);
+            absolute[part] = absolute[part] + wide.part[part];
         }
+        largest = max(largest, magnitude);
+        smallest = min(smallest, magnitude);
+    }
+
+    // No entry is zero, subnormal, infinite or NaN. (A sum of doubles may overflow though they are finite.)
+    GM_INLINE_MEMBER bool all_normal() const {
+        bool normal = true;
+        for (Index lane = 0; lane < kLanes<T>; ++lane)
+            normal = normal && smallest.v[lane] >= static_cast<T>(kSmallestNormal<T>);
+        for (const Vec<double>& part : absolute)
+            for (Index lane = 0; lane < kLanes<double>; ++lane) normal = normal && part.v[lane] - part.v[lane] == 0;
+        return normal;
+    }
+};
+
+// What is not normal in one vector of columns. Counts are kept as integers of the width of T.
+template <class T>
+struct ColumnCounts {
+    Vec<T> largest = zero<T>();
+    Ints<T> zeros = broadcast_int<T>(0), tiny = zeros, finite = zeros;
+
+    GM_INLINE_MEMBER void add(Vec<T> x) {
         const Vec<T> magnitude = abs(x);
         // Once a NaN has come in, it stays.
         largest = select((magnitude > largest) | (magnitude != magnitude), magnitude, largest);
@@ -87,26 +109,41 @@ static void column_squares(Index rows, Index width, const T* a, double* out, Ind
             store(out + which * out_stride + part * kLanes<double>, sums[part].sum(which));
 }
 
+template <class T>
+static void count_columns(Index rows, Index width, const T* a, double* out, Index out_stride) {
+    ColumnCounts<T> counts;
+    for (Index r = 0; r < rows; ++r, a += width) counts.add(load(a));
+    for (Index j = 0; j < kLanes<T>; ++j, ++out) {
+        out[absolute_max * out_stride] = static_cast<double>(counts.largest.v[j]);
+        out[zeros * out_stride] = static_cast<double>(counts.zeros.v[j]);
+        out[subnormals * out_stride] = static_cast<double>(counts.tiny.v[j] - counts.zeros.v[j]);
+        out[nonfinite * out_stride] = static_cast<double>(rows - counts.finite.v[j]);
+    }
+}
+
+// All statistics. Most columns hold nothing but normal numbers, and only the others are read again to be counted.
 template <int Vectors, class T>
-static void column_counts(Index rows, Index width, const T* a, double* out, Index out_stride) {
-    ColumnCounts<T> counts[Vectors];
-    GM_UNROLL for (auto& each : counts) each.clear();
-    for (Index r = 0; r < rows; ++r, a += width)
-        GM_UNROLL for (int v = 0; v < Vectors; ++v) counts[v].add(load(a + v * kLanes<T>));
-    for (const ColumnCounts<T>& each : counts) {
+static void all_column_statistics(Index rows, Index width, const T* a, double* out, Index out_stride) {
+    ColumnSums<T> sums[Vectors];
+    GM_UNROLL for (auto& each : sums) each.clear();
+    const T* row = a;
+    for (Index r = 0; r < rows; ++r, row += width)
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) sums[v].add(load(row + v * kLanes<T>));
+    for (int v = 0; v < Vectors; ++v, a += kLanes<T>, out += kLanes<T>) {
         for (Index part = 0; part < Wide<T>::kParts; ++part) {
             double* column = out + part * kLanes<double>;
             for (int which = 0; which < kSquareStatistics; ++which)
-                store(column + which * out_stride, each.squares[part].sum(which));
-            store(column + absolute_sum * out_stride, each.absolute[part]);
+                store(column + which * out_stride, sums[v].squares[part].sum(which));
+            store(column + absolute_sum * out_stride, sums[v].absolute[part]);
+        }
+        if (!sums[v].all_normal()) {
+            count_columns(rows, width, a, out, out_stride);
+            continue;
         }
         for (Index j = 0; j < kLanes<T>; ++j) {
-            out[absolute_max * out_stride + j] = static_cast<double>(each.largest.v[j]);
-            out[zeros * out_stride + j] = static_cast<double>(each.zeros.v[j]);
-            out[subnormals * out_stride + j] = static_cast<double>(each.tiny.v[j] - each.zeros.v[j]);
-            out[nonfinite * out_stride + j] = static_cast<double>(rows - each.finite.v[j]);
+            out[absolute_max * out_stride + j] = static_cast<double>(sums[v].largest.v[j]);
+            out[zeros * out_stride + j] = out[subnormals * out_stride + j] = out[nonfinite * out_stride + j] = 0;
         }
-        out += kLanes<T>;
     }
 }
 
@@ -116,95 +153,23 @@ void column_statistics(Index rows, Index vectors, const T* a, int count, double*
     Index v = 0;
     const bool everything = count == kColumnStatistics;
     for (; v + 2 <= vectors; v += 2)
-        (everything ? column_counts<2, T> : column_squares<2, T>)(rows, width, a + v * kLanes<T>, out + v * kLanes<T>,
-                                                                  out_stride);
+        (everything ? all_column_statistics<2, T> : column_squares<2, T>)(rows, width, a + v * kLanes<T>,
+                                                                          out + v * kLanes<T>, out_stride);
     if (v < vectors)
-        (everything ? column_counts<1, T> : column_squares<1, T>)(rows, width, a + v * kLanes<T>, out + v * kLanes<T>,
-                                                                  out_stride);
-}
-
-// Sums of deviations from a center, and of their squares.
-struct Deviations {
-    Lanes16<double> sum = zero16<double>();
-    Lanes16<double> squares = zero16<double>();
-
-    GM_INLINE_MEMBER void add(const Lanes16<double>& x, Vec<double> center, Index columns_left) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
-            Vec<double> deviation = x.part[v] - center;
-            if (columns_left < kVirtualLanes)
-                deviation = keep(first_lanes<double>(columns_left - v * kLanes<double>), deviation);
-            sum.part[v] = sum.part[v] + deviation;
-            squares.part[v] = fma(deviation, deviation, squares.part[v]);
-        }
-    }
-
-    GM_INLINE_MEMBER void join(const Deviations& other) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
-            sum.part[v] = sum.part[v] + other.sum.part[v];
-            squares.part[v] = squares.part[v] + other.squares.part[v];
-        }
-    }
-};
-
-// Mean and squared deviations in one pass around a value of the data: that is within √n standard deviations of the
-// mean, so that the square of the shift, which is taken off at the end, costs n units of the last place of a double at
-// most.
-template <class T>
-GM_INLINE void centered_moments(Index rows, Index columns, const T* h, Index stride, ActivationMoments& out) {
-    const double first = static_cast<double>(h[0]);
-    const double center = first - first == 0 ? first : 0;
-    const Vec<double> centers = broadcast(center);
-    Deviations even, odd;  // two chains of additions side by side
-    for (Index r = 0; r < rows; ++r, h += stride) {
-        Index j = 0;
-        for (; j + 2 * kVirtualLanes <= columns; j += 2 * kVirtualLanes) {
-            even.add(to_double(load16(h + j)), centers, kVirtualLanes);
-            odd.add(to_double(load16(h + j + kVirtualLanes)), centers, kVirtualLanes);
-        }
-        for (; j < columns; j += kVirtualLanes) even.add(to_double(load16(h, j, columns)), centers, columns - j);
-    }
-    even.join(odd);
-    const double total = fold(even.sum);
-    const double shift = total / static_cast<double>(rows * columns);
-    const double deviations = fold(even.squares) - shift * total;
-    out.mean = center + shift;
-    out.squared_deviations = deviations < 0 ? 0 : deviations;
-}
-
-// How many |slopes| are below the limit; alive[column] becomes nonzero where a slope is.
-template <class T>
-GM_INLINE double flat_slopes(Index rows, Index columns, const T* slope, Index stride, T limit, T* alive) {
-    Ints<T> below = broadcast_int<T>(0);
-    for (Index j = 0; j < columns; j += kLanes<T>) {
-        Ints<T> bits = bits_of(load(alive + j));
-        const bool whole = j + kLanes<T> <= columns;
-        for (Index r = 0; r < rows; ++r) {
-            const Vec<T> magnitude = abs(load(slope + r * stride + j));
-            Mask<T> flat = magnitude < broadcast(limit);
-            if (!whole) flat = flat & first_lanes<T>(columns - j);
-            below = count(below, flat);
-            bits = bits | bits_of(magnitude);
-        }
-        store(alive + j, from_bits<T>(bits));
-    }
-    Index total = 0;
-    for (Index lane = 0; lane < kLanes<T>; ++lane) total += below.v[lane];
-    return static_cast<double>(total);
+        (everything ? all_column_statistics<1, T> : column_squares<1, T>)(rows, width, a + v * kLanes<T>,
+                                                                          out + v * kLanes<T>, out_stride);
 }
 
 template <class T>
-void activation_moments(Index rows, Index columns, const T* h, Index h_stride, const T* derivative,
-                        Index derivative_stride, double threshold, ActivationMoments* out, T* alive) {
-    for (Index begin = 0; begin < rows; begin += kRowChunk, ++out) {
-        const Index count = begin + kRowChunk < rows ? kRowChunk : rows - begin;
-        centered_moments(count, columns, h + begin * h_stride, h_stride, *out);
-        out->saturated = 0;
-        if (derivative)
-            out->saturated = flat_slopes(count, columns, derivative + begin * derivative_stride, derivative_stride,
-                                         static_cast<T>(threshold), alive);
+double sum_statistic(Index chunks, Index columns, const double* statistic, Index chunk_stride) {
+    Lanes16<double> lanes = zero16<double>();
+    for (Index chunk = 0; chunk < chunks; ++chunk, statistic += chunk_stride) {
+        for (Index j = 0; j < columns; j += kVirtualLanes) {
+            const Lanes16<double> x = load16(statistic, j, columns);
+            GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) lanes.part[v] = lanes.part[v] + x.part[v];
+        }
     }
-    if (!derivative)
-        for (Index j = 0; j < columns; ++j) alive[j] = T(1);
+    return fold(lanes);
 }
 
 template <class T>

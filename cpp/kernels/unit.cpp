@@ -8,6 +8,7 @@
 #include "kernels/layer_norm.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/matmul.hpp"
+#include "kernels/moments.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/residual.hpp"
@@ -50,8 +51,9 @@ constinit const KernelTable<Real> GM_TABLE = {
     .row_chunk_squares = unit::row_chunk_squares<Real>,
     .column_sums = unit::column_sums<Real>,
     .column_statistics = unit::column_statistics<Real>,
-    .activation_moments = unit::activation_moments<Real>,
+    .sum_statistic = unit::sum_statistic<Real>,
     .first_nonfinite = unit::first_nonfinite<Real>,
+    .activation_moments = unit::activation_moments<Real>,
     .update = unit::update<Real>,
     .fused_chains = unit::fused_chains<Real>,
     .evaluate = unit::evaluate<Real>,

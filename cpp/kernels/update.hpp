@@ -86,30 +86,6 @@ struct RmspropRule {
     }
 };
 
-// Sums of squares of one vector's columns, as doubles.
-template <class T>
-struct ColumnSquares {
-    Squares<T> parts[Wide<T>::kParts];
-    GM_INLINE_MEMBER void clear() {
-        for (auto& part : parts) part.clear();
-    }
-    GM_INLINE_MEMBER void add(const Wide<T>& x) {
-        for (Index part = 0; part < Wide<T>::kParts; ++part) parts[part].add(x.part[part]);
-    }
-    GM_INLINE_MEMBER void store_to(double* out, Index stride) const {
-        for (Index part = 0; part < Wide<T>::kParts; ++part)
-            for (int which = 0; which < kSquareStatistics; ++which)
-                store(out + which * stride + part * kLanes<double>, parts[part].sum(which));
-    }
-};
-
-template <class T>
-GM_INLINE Wide<T> difference(const Wide<T>& a, const Wide<T>& b) {
-    Wide<T> out;
-    for (Index part = 0; part < Wide<T>::kParts; ++part) out.part[part] = a.part[part] - b.part[part];
-    return out;
-}
-
 // Of the factors of a gradient, the first is a power of two: a coefficient near the smallest float would lose bits.
 template <class T>
 struct GradientScale {
@@ -145,17 +121,17 @@ struct Update {
 
 // `Vectors` vectors of columns side by side, from `first` on: what differs from column to column.
 template <int Vectors, bool measured, class Rule, class T>
-static void update_columns(const Update<Rule, T>& update, double gradient_scale, Index first, Index size, Index width,
+static void update_columns(const Update<Rule, T> update, double gradient_scale, Index first, Index size, Index width,
                            T* w, const T* column_scales, double* weight_squares, double* update_squares,
                            Index out_stride) {
+    constexpr int kParts = Wide<T>::kParts;
     GradientScale<T> scales[Vectors];
-    ColumnSquares<T> weights[Vectors], changes[Vectors];
-    GM_UNROLL for (int v = 0; v < Vectors; ++v) {
-        scales[v] = column_scales ? GradientScale<T>(column_scales + first + v * kLanes<T>, out_stride)
-                                  : GradientScale<T>(gradient_scale);
-        weights[v].clear();
-        changes[v].clear();
-    }
+    GM_UNROLL for (int v = 0; v < Vectors; ++v) scales[v] =
+        column_scales ? GradientScale<T>(column_scales + first + v * kLanes<T>, out_stride)
+                      : GradientScale<T>(gradient_scale);
+    Squares<T> weights[Vectors * kParts], changes[Vectors * kParts];
+    GM_UNROLL for (auto& sum : weights) sum.clear();
+    GM_UNROLL for (auto& sum : changes) sum.clear();
     for (Index row = first; row < size; row += width) {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Index at = row + v * kLanes<T>;
@@ -163,15 +139,20 @@ static void update_columns(const Update<Rule, T>& update, double gradient_scale,
             const Vec<T> changed = update.next(old, at, scales[v]);
             store(w + at, changed);
             if constexpr (measured) {
-                weights[v].add(widen(old));
-                changes[v].add(difference<T>(widen(changed), widen(old)));
+                const Wide<T> before = widen(old), after = widen(changed);
+                GM_UNROLL for (int part = 0; part < kParts; ++part) {
+                    weights[v * kParts + part].add(before.part[part]);
+                    changes[v * kParts + part].add(after.part[part] - before.part[part]);
+                }
             }
         }
     }
     if constexpr (measured) {
-        for (int v = 0; v < Vectors; ++v) {
-            weights[v].store_to(weight_squares + first + v * kLanes<T>, out_stride);
-            changes[v].store_to(update_squares + first + v * kLanes<T>, out_stride);
+        GM_UNROLL for (int part = 0; part < Vectors * kParts; ++part)
+            GM_UNROLL for (int which = 0; which < kSquareStatistics; ++which) {
+            const Index at = which * out_stride + first + part * kLanes<double>;
+            store(weight_squares + at, weights[part].sum(which));
+            store(update_squares + at, changes[part].sum(which));
         }
     }
 }

@@ -82,8 +82,7 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const Index stride = work.stride(number);
         T* delta = work.delta(number) + mine.begin * stride;
         const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
-        double* squares =
-            measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk * kSquareStatistics : nullptr;
+        ChunkSquares* squares = measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk : nullptr;
         const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
         if (!block.chain.empty())
             pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,

@@ -32,10 +32,12 @@ struct Rows {
     Index stride;
 };
 
+// `slope` has φ′; null: h tells it.
 template <class T>
-void measure(Pass<T>& pass, int thread, RowRange mine, Index dense, Index width, Rows<T> h, const T* slope,
-             Index slope_stride, double limit) {
-    pass.kernels.activation_moments(mine.count(), width, h.data, h.stride, slope, slope_stride, limit,
+void measure(Pass<T>& pass, int thread, RowRange mine, Index dense, Index width, const ActivationSpec& activation,
+             Rows<T> h, const T* slope) {
+    pass.kernels.activation_moments(activation, !slope, mine.count(), width, h.data, h.stride, slope ? slope : h.data,
+                                    h.stride, kSaturatedShare * largest_slope(activation),
                                     pass.work.moments(dense) + mine.begin / kRowChunk, pass.work.alive(thread, dense));
 }
 
@@ -109,13 +111,12 @@ void run_chain(Pass<T>& pass, int thread, RowRange mine, Index number, Rows<T> f
                                  block.width, h, stride, slope, stride, first);
         } else {
             const bool measured = layer.measures != kNone && pass.collect == Collect::full;
-            T* own_slope = first && !block.slope_from_output ? slope : scratch;
+            T* own_slope = block.slope_from_output ? nullptr : first ? slope : scratch;
             const Rows<T> source = first ? from : Rows<T>{h, stride};
             pass.kernels.activate(layer.activation, mine.count(), block.width, source.data, source.stride, h, stride,
-                                  block.slope_from_output && !measured ? nullptr : own_slope, stride);
+                                  own_slope, stride);
             if (measured)
-                measure<T>(pass, thread, mine, layer.measures, block.width, {h, stride}, own_slope, stride,
-                           kSaturatedShare * largest_slope(layer.activation));
+                measure<T>(pass, thread, mine, layer.measures, block.width, layer.activation, {h, stride}, own_slope);
             if (!first)
                 pass.kernels.backpropagate(layer.activation, false, mine.count(), block.width, scratch, stride, slope,
                                            stride, slope, stride, nullptr);
@@ -148,7 +149,8 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
                                 block.bias == kNone ? nullptr : pass.parameters.values(block.bias), z, stride,
                                 {.b = pass.parameters.values(block.weight_after), .written = after_norm});
             if (block.measures_output && pass.collect == Collect::full)
-                measure<T>(pass, thread, mine, block.dense, block.width, {z, stride}, nullptr, 0, 0);
+                measure<T>(pass, thread, mine, block.dense, block.width, {ActivationKind::identity, 0, 0}, {z, stride},
+                           nullptr);
             in = {z, stride};
         }
         if (block.join) {
@@ -167,7 +169,13 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
             if (pass.stopped) return;
             in = {after_norm, stride};
         }
-        if (!block.chain.empty()) run_chain(pass, thread, mine, number, in);
+        if (!block.chain.empty()) {
+            // What is measured is read again at once: a chunk of rows at a time is still in the first cache.
+            const Index together = pass.collect == Collect::full ? kRowChunk : mine.count();
+            for (Index r = mine.begin; r < mine.end; r += together)
+                run_chain(pass, thread, {r, std::min(r + together, mine.end)}, number,
+                          Rows<T>{in.data + (r - mine.begin) * in.stride, in.stride});
+        }
         in = {work.output(number) + at, stride};
     }
 }

@@ -6,33 +6,17 @@
 namespace gradiometer {
 namespace {
 
-constexpr Index kLanes = 16;  // virtual lanes, as in the kernels: the compiler may use whatever vectors it has
-
 Index inner_chunks(const ParameterSpec& p) {
     return (p.inner + kInnerChunk - 1) / kInnerChunk;
-}
-
-// Σ over columns and chunks of one statistic: chunk_of(chunk) points at its row of doubles.
-template <class ChunkOf>
-double sum_columns(const ParameterSpec& p, ChunkOf chunk_of) {
-    double lanes[kLanes] = {};
-    for (Index chunk = 0; chunk < inner_chunks(p); ++chunk) {
-        const double* row = chunk_of(chunk);
-        Index j = 0;
-        for (; j + kLanes <= p.columns; j += kLanes)
-            for (Index lane = 0; lane < kLanes; ++lane) lanes[lane] += row[j + lane];
-        for (Index lane = 0; j + lane < p.columns; ++lane) lanes[lane] += row[j + lane];
-    }
-    for (Index half = kLanes / 2; half > 0; half /= 2)
-        for (Index lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-    return lanes[0];
 }
 
 template <class T>
 double sum_gradient_statistic(const Pass<T>& pass, Index parameter, int which) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
-    return sum_columns(
-        p, [&](Index chunk) { return pass.work.gradient_statistics(parameter, chunk) + which * padded<T>(p.columns); });
+    const double* statistics = pass.work.gradient_statistics(parameter, 0);
+    const Index chunk_stride = pass.work.gradient_statistics(parameter, 1) - statistics;
+    return pass.kernels.sum_statistic(inner_chunks(p), p.columns, statistics + which * padded<T>(p.columns),
+                                      chunk_stride);
 }
 
 // The largest of all columns; a NaN where there is one.
@@ -51,9 +35,9 @@ double largest_gradient(const Pass<T>& pass, Index parameter) {
 template <class T>
 double delta_norm(const Pass<T>& pass, Index dense) {
     SquareSum sum;
-    const double* chunk = pass.work.delta_squares(dense);
-    for (Index row = 0; row < pass.rows; row += kRowChunk, chunk += kSquareStatistics)
-        sum += {chunk[squares_small], chunk[squares_medium], chunk[squares_large]};
+    const ChunkSquares* chunk = pass.work.delta_squares(dense);
+    for (Index row = 0; row < pass.rows; row += kRowChunk, ++chunk)
+        sum += {chunk->sum[squares_small], chunk->sum[squares_medium], chunk->sum[squares_large]};
     return sum.norm();
 }
 
@@ -108,11 +92,12 @@ void sum_gradient_squares(Pass<T>& pass, Index parameter) {
 template <class T>
 SquareSum update_squares(const Pass<T>& pass, Index parameter, int which) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
+    const double* statistics = pass.work.update_statistics(parameter, 0);
+    const Index chunk_stride = pass.work.update_statistics(parameter, 1) - statistics;
     return square_sum<T>([&](int statistic) {
-        return sum_columns(p, [&](Index chunk) {
-            return pass.work.update_statistics(parameter, chunk) +
-                   (which * kSquareStatistics + statistic) * padded<T>(p.columns);
-        });
+        return pass.kernels.sum_statistic(inner_chunks(p), p.columns,
+                                          statistics + (which * kSquareStatistics + statistic) * padded<T>(p.columns),
+                                          chunk_stride);
     });
 }
 
@@ -145,12 +130,11 @@ void LayerMeasurements::take_gradients(Pass<T>& pass, Index number, int threads)
 }
 
 template <class T>
-void LayerMeasurements::take_update(const Pass<T>& pass) {
-    for (Index dense = 0; dense < static_cast<Index>(plan_.dense_blocks.size()); ++dense) {
-        const Index weight = plan_.blocks[plan_.dense_blocks[dense]].weight;
-        of(Field::weight_norm)[dense] = update_squares(pass, weight, 0).norm();
-        of(Field::update_norm)[dense] = update_squares(pass, weight, 1).norm();
-    }
+void LayerMeasurements::take_update(const Pass<T>& pass, Index number) {
+    const Block& block = plan_.blocks[number];
+    if (block.dense == kNone) return;
+    of(Field::weight_norm)[block.dense] = update_squares(pass, block.weight, 0).norm();
+    of(Field::update_norm)[block.dense] = update_squares(pass, block.weight, 1).norm();
 }
 
 bool LayerMeasurements::all_finite(Collect collect) const {
@@ -222,7 +206,7 @@ NonfiniteSource find_nonfinite(Pass<T>& pass, const LayerMeasurements& measured,
 #define GM_INSTANTIATE(T)                                                  \
     template SquareSum update_squares(const Pass<T>&, Index, int);         \
     template void LayerMeasurements::take_gradients(Pass<T>&, Index, int); \
-    template void LayerMeasurements::take_update(const Pass<T>&);          \
+    template void LayerMeasurements::take_update(const Pass<T>&, Index);   \
     template NonfiniteSource find_nonfinite(Pass<T>&, const LayerMeasurements&, double);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)

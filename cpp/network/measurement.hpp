@@ -24,9 +24,9 @@ class LayerMeasurements {
     // independent: each may be taken by another thread.
     template <class T>
     void take_gradients(Pass<T>& pass, Index block, int threads);
-    // What is known after the update (with Collect::full).
+    // What is known of a block after the update (with Collect::full).
     template <class T>
-    void take_update(const Pass<T>& pass);
+    void take_update(const Pass<T>& pass, Index block);
 
     // Whether all norms, and with Collect::full all activations, are finite.
     bool all_finite(Collect collect) const;

@@ -156,8 +156,9 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     const double lanes = static_cast<double>(pass.kernels.lanes);
     const auto& tasks = network.parameters_.tasks();
     const Index task_count = static_cast<Index>(tasks.size());
-    TaskRanges gradients(task_count, threads), measured(static_cast<Index>(plan.blocks.size()), threads),
-        updates(task_count, threads);
+    const Index block_count = static_cast<Index>(plan.blocks.size());
+    TaskRanges gradients(task_count, threads), measured(block_count, threads), updates(task_count, threads),
+        updates_measured(block_count, threads);
     run_parallel(threads, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
@@ -188,6 +189,9 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
         });
         if (refused_) return;
         update(pass, learning_rate, updates, thread);
+        if (pass.collect != Collect::full) return;
+        team.meet([] {});
+        for (Index i; (i = updates_measured.next(thread)) >= 0;) measurements_.take_update(pass, i);
     });
     if (pass.stopped) throw Interrupted();
     finish(pass, loss, learning_rate);
@@ -216,6 +220,10 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     const int threads = network.threads_for(pass.rows, 1);
     TaskRanges ranges(static_cast<Index>(pass.parameters.tasks().size()), threads);
     if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
+    if (pass.collect == Collect::full && !refused_)
+        for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);
+    if (pass.collect == Collect::full && !refused_)
+        for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);
     network.ready_for_backward_ = network.gradients_measured_ = false;
     pass.running_is_pending = false;
     finish(pass, loss, learning_rate);
@@ -230,7 +238,6 @@ void Trainer<T>::finish(Pass<T>& pass, double loss, double learning_rate) {
         optimizer_.count_step();
     }
     if (recorder_->wants(step)) {
-        if (pass.collect == Collect::full && !refused_) measurements_.take_update(pass);
         StepRecord record;
         record.step = step;
         record.loss = loss;

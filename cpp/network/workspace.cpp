@@ -75,7 +75,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         row_scale_ = AlignedArray<double>(rows_);
         labels_ = AlignedArray<int64_t>(rows_);
         const Index dense = static_cast<Index>(plan_.dense_blocks.size());
-        delta_squares_ = AlignedArray<double>(dense * chunks_ * 3);
+        delta_squares_ = AlignedArray<ChunkSquares>(dense * chunks_);
         moments_ = AlignedArray<ActivationMoments>(dense * chunks_);
     }
     if (more_rows || more_threads) {

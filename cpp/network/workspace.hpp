@@ -66,8 +66,8 @@ class Workspace {
     double* row_scale() { return row_scale_.data(); }
     int64_t* labels() { return labels_.data(); }
 
-    // Squares of the deltas of a dense layer: three doubles a chunk of rows.
-    double* delta_squares(Index dense) { return delta_squares_.data() + dense * chunks_ * 3; }
+    // Of each chunk of rows of a dense layer: squares of its deltas, moments of its activation.
+    ChunkSquares* delta_squares(Index dense) { return delta_squares_.data() + dense * chunks_; }
     ActivationMoments* moments(Index dense) { return moments_.data() + dense * chunks_; }
     T* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
 
@@ -104,10 +104,10 @@ class Workspace {
     Index layer_norm_size_ = 0, factors_size_ = 0;
     AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_, alive_, row_inverse_std_, layer_norm_partials_,
         clip_factors_;
-    AlignedArray<double> row_loss_, row_scale_, delta_squares_, gradient_statistics_, update_statistics_,
-        weight_squares_;
+    AlignedArray<double> row_loss_, row_scale_, gradient_statistics_, update_statistics_, weight_squares_;
     std::vector<SquareSum> gradient_squares_;  // of each parameter
     AlignedArray<int64_t> labels_;
+    AlignedArray<ChunkSquares> delta_squares_;
     AlignedArray<ActivationMoments> moments_;
 };
 

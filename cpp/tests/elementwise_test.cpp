@@ -75,10 +75,10 @@ void try_activations(const KernelTable<T>& table, Report& report) {
             table.activate(spec, rows, columns, z.data(), stride, h.data(), stride, slope.data(), stride);
             const std::vector<T> above = numbers.padded_rows<T>(rows, columns);
             std::vector<T> dz(z.size());
-            std::vector<double> squares((rows + kRowChunk - 1) / kRowChunk * kSquareStatistics);
+            std::vector<ChunkSquares> squares((rows + kRowChunk - 1) / kRowChunk);
             table.backpropagate(spec, false, rows, columns, above.data(), stride, slope.data(), stride, dz.data(),
                                 stride, squares.data());
-            std::vector<double> wanted_squares(squares.size() / kSquareStatistics);
+            std::vector<double> wanted_squares(squares.size());
             for (Index r = 0; r < rows; ++r) {
                 for (Index j = 0; j < columns; ++j) {
                     const Index i = r * stride + j;
@@ -96,8 +96,8 @@ void try_activations(const KernelTable<T>& table, Report& report) {
                 }
             }
             for (size_t chunk = 0; chunk < wanted_squares.size(); ++chunk)
-                report.close(squares[chunk * kSquareStatistics + squares_medium], wanted_squares[chunk], 1e-13,
-                             wanted_squares[chunk], "squares of dz");
+                report.close(squares[chunk].sum[squares_medium], wanted_squares[chunk], 1e-13, wanted_squares[chunk],
+                             "squares of dz");
             std::vector<T> in_place = z;
             table.activate(spec, rows, columns, in_place.data(), stride, in_place.data(), stride, nullptr, 0);
             if (!slope_from_output(spec)) continue;

@@ -15,16 +15,16 @@ void try_squares(const KernelTable<T>& table, Report& report) {
         // What stands in the room beside the columns must not count.
         for (Index r = 0; r < rows; ++r)
             for (Index j = columns; j < stride; ++j) a[r * stride + j] = T(3);
-        std::vector<double> out(chunks * kSquareStatistics);
+        std::vector<ChunkSquares> out(chunks);
         table.row_chunk_squares(rows, columns, a.data(), stride, out.data());
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             double wanted = 0;
             for (Index r = chunk * kRowChunk; r < std::min(rows, (chunk + 1) * kRowChunk); ++r)
                 for (Index j = 0; j < columns; ++j)
                     wanted += static_cast<double>(a[r * stride + j]) * static_cast<double>(a[r * stride + j]);
-            report.close(out[chunk * kSquareStatistics + squares_medium], wanted, 1e-13, wanted,
+            report.close(out[chunk].sum[squares_medium], wanted, 1e-13, wanted,
                          "row squares " + at({{"rows", rows}, {"columns", columns}}));
-            report.hash(out[chunk * kSquareStatistics + squares_medium]);
+            report.hash(out[chunk].sum[squares_medium]);
         }
     }
 }
@@ -79,7 +79,8 @@ void try_moments(const KernelTable<T>& table, Report& report) {
         std::vector<ActivationMoments> out(chunks);
         std::vector<T> alive(stride);
         std::vector<uint8_t> wanted_alive(columns);
-        table.activation_moments(rows, columns, h.data(), stride, slope.data(), stride, 0.25, out.data(), alive.data());
+        table.activation_moments({ActivationKind::silu, 0, 0}, false, rows, columns, h.data(), stride, slope.data(),
+                                 stride, 0.25, out.data(), alive.data());
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
             double mean = 0, squares = 0, saturated = 0;
