@@ -16,16 +16,20 @@ SUMS = [
     gm.Residual([gm.LayerNorm(), gm.Dense(90), gm.Tanh(), gm.Dense(37)]), gm.LayerNorm(affine=False), gm.Dense(64),
     gm.Residual([gm.BatchNorm(), gm.Residual([gm.ReLU(), gm.Dropout(0.2)], 0.5), gm.Dense(64)]), gm.SiLU(), gm.Dense(9),
 ]  # fmt: skip
+# Weights of 2 MB and more: with few rows, the threads share the products.
+LARGE = [
+    gm.Dense(800), gm.GELU(), gm.Dropout(0.2), gm.Residual([gm.LayerNorm(), gm.Dense(800), gm.Tanh()]), gm.Dense(9),
+]  # fmt: skip
 NORM_LAST = [gm.BatchNorm(), gm.Dense(80), gm.SiLU(), gm.Dense(9), gm.BatchNorm()]
 
 
-def train(layers, threads, dtype, steps=60, clip=None):
+def train(layers, threads, dtype, steps=60, clip=None, rows=301):
     """Weights, gradients of the last step and recorded fields after some steps."""
     gm.set_num_threads(threads)
     rng = np.random.default_rng(0)
     net = gm.Network(37, layers, dtype=dtype, seed=1)
     trainer = gm.Trainer(net, loss="mse", optimizer=gm.Adam(), clip=clip or gm.ClipNorm(0.5), record="full", seed=2)
-    x, y = rng.normal(size=(2, 301, 37)).astype(dtype), rng.normal(size=(2, 301, 9)).astype(dtype)
+    x, y = rng.normal(size=(2, rows, 37)).astype(dtype), rng.normal(size=(2, rows, 9)).astype(dtype)
     for step in range(steps):
         trainer.step(x[step % 2], y[step % 2])
     recording = trainer.recording
@@ -39,6 +43,16 @@ def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
     expected = train(layers, 1, dtype)
     for threads in (2, 3, 5, 2):
         found = train(layers, threads, dtype)
+        for key, value in expected.items():
+            assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 5, 32, 33])
+def test_a_few_rows_through_large_layers_give_the_same_bits(rows, dtype):
+    expected = train(LARGE, 1, dtype, 15, rows=rows)
+    for threads in (2, 3, 7):
+        found = train(LARGE, threads, dtype, 15, rows=rows)
         for key, value in expected.items():
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 

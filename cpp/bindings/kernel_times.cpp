@@ -84,7 +84,7 @@ class Layer {
     }
 
     void matmul_transposed() {
-        table_.matmul_transposed(rows_, columns_, columns_, x(), columns_, w_.data(), y_.data(), columns_,
+        table_.matmul_transposed(rows_, columns_, columns_, 0, columns_, x(), columns_, w_.data(), y_.data(), columns_,
                                  {.b = w_.data()});
     }
 

@@ -136,9 +136,9 @@ struct KernelTable {
     void (*matmul)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
                    Index c_stride, const Ahead<T>& ahead);
     // c (rows × columns, padded) = a (rows × inner) · bᵀ, with b (columns × inner) in panels: the way back through a
-    // layer.
-    void (*matmul_transposed)(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, T* c,
-                              Index c_stride, const Ahead<T>& ahead);
+    // layer. Of c, only the columns begin … end, whole panels, are computed.
+    void (*matmul_transposed)(Index rows, Index inner, Index columns, Index begin, Index end, const T* a,
+                              Index a_stride, const T* b, T* c, Index c_stride, const Ahead<T>& ahead);
     // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
     // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
     void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,

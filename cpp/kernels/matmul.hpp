@@ -164,13 +164,13 @@ GM_INLINE Index distance_to_next_slice(Index columns, Index inner, Index panel, 
 
 // The transpose is made slice by slice, in the first cache: keeping it beside b would take more time in memory.
 template <class T>
-void matmul_transposed(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, T* c,
-                       Index c_stride, const Ahead<T>& ahead) {
+void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Index end, const T* a, Index a_stride,
+                       const T* b, T* c, Index c_stride, const Ahead<T>& ahead) {
     alignas(kAlignment) T slice[kInnerBlock * kPanel<T>];
     // A small b waits in the second cache, so the products fetch the next one. Of a large one, each slice is fetched
     // while the one before it is transposed.
     const bool fits = inner <= kInnerBlock;
-    for (Index panel = 0; panel < panel_count<T>(columns); ++panel) {
+    for (Index panel = begin / kPanel<T>; panel < panel_count<T>(end); ++panel) {
         const Index first = panel * kPanel<T>;
         const Index vectors = panel_vectors<T>(columns, panel);
         for (Index k = 0; k < inner; k += kInnerBlock) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "network/layer_norm.hpp"
+#include "network/product.hpp"
 #include "network/residual.hpp"
 
 namespace gradiometer {
@@ -63,6 +64,29 @@ void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, In
                                            inverse, sum, product_sum);
 }
 
+// From dL/dh of a block, which gradient_target says where to find, to the delta of its dense layer.
+template <class T>
+void begin_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    T* delta = work.delta(number) + mine.begin * stride;
+    const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
+    ChunkSquares* squares = measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk : nullptr;
+    const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
+    if (!block.chain.empty())
+        pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
+                                   work.scratch(mine.begin), stride,
+                                   block.slope_from_output ? work.output(number) + mine.begin * stride : delta, stride,
+                                   delta, stride, squares_in_chain ? squares : nullptr);
+    if (block.layer_norm != kNone) layer_norm_backward_rows(pass, mine, number);
+    if (block.norm != kNone) {
+        normalize_backward(pass, team, thread, mine, number);
+        if (pass.stopped) return;
+    }
+    if (squares && !squares_in_chain) pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride, squares);
+}
+
 }  // namespace
 
 template <class T>
@@ -79,34 +103,21 @@ void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         const Block& block = pass.plan.blocks[number];
         if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());
         if (pass.abandoned()) return;
-        const Index stride = work.stride(number);
-        T* delta = work.delta(number) + mine.begin * stride;
-        const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
-        ChunkSquares* squares = measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk : nullptr;
-        const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
-        if (!block.chain.empty())
-            pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
-                                       work.scratch(mine.begin), stride,
-                                       block.slope_from_output ? work.output(number) + mine.begin * stride : delta,
-                                       stride, delta, stride, squares_in_chain ? squares : nullptr);
-        if (block.layer_norm != kNone) layer_norm_backward_rows(pass, mine, number);
-        if (block.norm != kNone) {
-            normalize_backward(pass, team, thread, mine, number);
-            if (pass.stopped) return;
-        }
-        if (squares && !squares_in_chain)
-            pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride, squares);
-        if (number == 0 && !pass.wants_input_gradient) return;
+        if (!pass.only_helps(thread)) begin_block(pass, team, thread, mine, number);
+        if (pass.stopped || (number == 0 && !pass.wants_input_gradient)) return;
         T* before = number == 0 ? work.input_gradient() + mine.begin * work.input_stride()
                                 : gradient_target(pass, number - 1, mine.begin);
         const Index before_stride = number == 0 ? work.input_stride() : work.stride(number - 1);
         if (block.dense != kNone)
-            pass.kernels.matmul_transposed(mine.count(), block.width, block.in_width, delta, stride,
-                                           pass.parameters.values(block.weight), before, before_stride,
-                                           wanted_after_product(pass, number, mine.begin));
-        else if (block.join)
+            backward_product(pass, team, thread, mine, number, before, before_stride,
+                             wanted_after_product(pass, number, mine.begin));
+        if (pass.stopped) return;
+        if (pass.only_helps(thread)) continue;
+        const Index stride = work.stride(number);
+        const T* delta = work.delta(number) + mine.begin * stride;
+        if (block.join)
             join_backward_rows(pass, mine, *block.join, block.width, delta, stride, before, before_stride);
-        else
+        else if (block.dense == kNone)
             for (Index r = 0; r < mine.count(); ++r)
                 std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);
         add_skipped_gradients(pass, mine, number - 1, before, before_stride);

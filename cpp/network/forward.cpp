@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "network/layer_norm.hpp"
+#include "network/product.hpp"
 #include "network/residual.hpp"
 
 namespace gradiometer {
@@ -125,6 +126,53 @@ void run_chain(Pass<T>& pass, int thread, RowRange mine, Index number, Rows<T> f
     }
 }
 
+// Where a block's product goes, and where what the elementwise layers read.
+template <class T>
+struct Targets {
+    T* z;
+    T* after_norm;
+};
+
+template <class T>
+Targets<T> targets(Pass<T>& pass, Index number, Index first_row) {
+    const Block& block = pass.plan.blocks[number];
+    const Index at = first_row * pass.work.stride(number);
+    const bool in_output = block.chain.empty() || block.slope_from_output;
+    T* after_norm = (in_output ? pass.work.output(number) : pass.work.delta(number)) + at;
+    return {block.normalizes() ? pass.work.normalized(number) + at : after_norm, after_norm};
+}
+
+// All of a block but its product, which is `in` where there is one.
+template <class T>
+void finish_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, Rows<T> in) {
+    const Block& block = pass.plan.blocks[number];
+    const Index stride = pass.work.stride(number);
+    const auto [z, after_norm] = targets(pass, number, mine.begin);
+    if (block.measures_output && pass.collect == Collect::full)
+        measure<T>(pass, thread, mine, block.dense, block.width, {ActivationKind::identity, 0, 0}, in, nullptr);
+    if (block.join) {
+        join_rows(pass, mine, *block.join, block.width, in.data, in.stride, z, stride);
+        in = {z, stride};
+    }
+    if (block.layer_norm != kNone) {
+        layer_norm_rows(pass, mine, number, in.data, in.stride, after_norm, stride);
+        in = {after_norm, stride};
+    }
+    if (block.norm != kNone) {
+        if (in.data != z)
+            for (Index r = 0; r < mine.count(); ++r) std::copy_n(in.data + r * in.stride, block.width, z + r * stride);
+        normalize_rows(pass, team, thread, mine, number, after_norm, stride);
+        if (pass.stopped) return;
+        in = {after_norm, stride};
+    }
+    if (block.chain.empty()) return;
+    // What is measured is read again at once: a chunk of rows at a time is still in the first cache.
+    const Index together = pass.collect == Collect::full ? kRowChunk : mine.count();
+    for (Index r = mine.begin; r < mine.end; r += together)
+        run_chain(pass, thread, {r, std::min(r + together, mine.end)}, number,
+                  Rows<T>{in.data + (r - mine.begin) * in.stride, in.stride});
+}
+
 }  // namespace
 
 template <class T>
@@ -139,44 +187,16 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
         if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());
         if (pass.abandoned()) return;
         const Index stride = work.stride(number);
-        const Index at = mine.begin * stride;
-        const bool in_output = block.chain.empty() || block.slope_from_output;
-        T* after_norm = (in_output ? work.output(number) : work.delta(number)) + at;
-        T* z = block.normalizes() ? work.normalized(number) + at : after_norm;
         if (block.dense != kNone) {
-            pass.kernels.matmul(mine.count(), block.in_width, block.width, in.data, in.stride,
-                                pass.parameters.values(block.weight),
-                                block.bias == kNone ? nullptr : pass.parameters.values(block.bias), z, stride,
-                                {.b = pass.parameters.values(block.weight_after), .written = after_norm});
-            if (block.measures_output && pass.collect == Collect::full)
-                measure<T>(pass, thread, mine, block.dense, block.width, {ActivationKind::identity, 0, 0}, {z, stride},
-                           nullptr);
+            const auto [z, after_norm] = targets(pass, number, mine.begin);
+            forward_product(pass, team, thread, mine, number, in.data, in.stride, z,
+                            {.b = pass.parameters.values(block.weight_after), .written = after_norm});
             in = {z, stride};
         }
-        if (block.join) {
-            join_rows(pass, mine, *block.join, block.width, in.data, in.stride, z, stride);
-            in = {z, stride};
-        }
-        if (block.layer_norm != kNone) {
-            layer_norm_rows(pass, mine, number, in.data, in.stride, after_norm, stride);
-            in = {after_norm, stride};
-        }
-        if (block.norm != kNone) {
-            if (in.data != z)
-                for (Index r = 0; r < mine.count(); ++r)
-                    std::copy_n(in.data + r * in.stride, block.width, z + r * stride);
-            normalize_rows(pass, team, thread, mine, number, after_norm, stride);
-            if (pass.stopped) return;
-            in = {after_norm, stride};
-        }
-        if (!block.chain.empty()) {
-            // What is measured is read again at once: a chunk of rows at a time is still in the first cache.
-            const Index together = pass.collect == Collect::full ? kRowChunk : mine.count();
-            for (Index r = mine.begin; r < mine.end; r += together)
-                run_chain(pass, thread, {r, std::min(r + together, mine.end)}, number,
-                          Rows<T>{in.data + (r - mine.begin) * in.stride, in.stride});
-        }
-        in = {work.output(number) + at, stride};
+        if (pass.stopped) return;
+        if (!pass.only_helps(thread)) finish_block(pass, team, thread, mine, number, in);
+        if (pass.stopped) return;
+        in = {work.output(number) + mine.begin * stride, stride};
     }
 }
 

@@ -64,14 +64,27 @@ Pass<T> Network<T>::make_pass(Interrupt& interrupt) {
 }
 
 template <class T>
-int Network<T>::threads_for(Index rows, double passes) const {
+int Network<T>::threads_worth(Index rows, double passes) const {
     // A thread pays from some 20 µs of work on; a core does about this many multiply-adds in a microsecond.
     constexpr double kWorkPerMicrosecond = 2e4;
     constexpr double kWorthWaking = 20;
     const double microseconds = plan_.work_per_row() * passes / 3 * static_cast<double>(rows) / kWorkPerMicrosecond;
+    return static_cast<int>(std::clamp<Index>(static_cast<Index>(microseconds / kWorthWaking), 1, num_threads()));
+}
+
+template <class T>
+int Network<T>::threads_for(Index rows, double passes) const {
     const Index chunks = (rows + kRowChunk - 1) / kRowChunk;
-    const Index worth = static_cast<Index>(microseconds / kWorthWaking);
-    return static_cast<int>(std::clamp<Index>(std::min(chunks, worth), 1, num_threads()));
+    return static_cast<int>(std::min<Index>(chunks, threads_worth(rows, passes)));
+}
+
+template <class T>
+bool Network<T>::shares_products(Index rows) const {
+    // Two meetings a product pay where weights come from beyond the second-level cache. (Batch norm has meetings of
+    // its own, for which all threads need rows.)
+    constexpr Index kLargeWeights = 2 * 1024 * 1024;
+    const Index bytes = parameters_.layout_size() * static_cast<Index>(sizeof(T));
+    return rows <= kRowChunk && bytes >= kLargeWeights && plan_.norms.empty();
 }
 
 template <class T>

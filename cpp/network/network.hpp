@@ -54,6 +54,10 @@ class Network {
     Pass<T> make_pass(Interrupt& interrupt);
     // Threads that pay for this many rows.
     int threads_for(Index rows, double passes) const;
+    // How many threads the work is worth, were there rows for all of them.
+    int threads_worth(Index rows, double passes) const;
+    // Whether the threads of a training step share the products of a batch that has rows for one of them only.
+    bool shares_products(Index rows) const;
     void evaluate(Pass<T>& pass, T* out, Index out_stride);
 
     Plan plan_;

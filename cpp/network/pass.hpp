@@ -63,10 +63,15 @@ struct Pass {
     bool running_is_pending = true;  // the running statistics have not taken this batch in yet
     uint64_t dropout_seed = 0;
     uint64_t dropout_step = 0;
-    bool stopped = false;  // agreed on by all threads at a meeting
+    bool shares_products = false;  // all threads have the same rows, and thread 0 does what is not a product alone
+    bool stopped = false;          // agreed on by all threads at a meeting
 
+    // Whether the threads meet on their way through the layers.
+    bool meets() const { return shares_products || !plan.norms.empty(); }
     // True where the caller should go no further with its rows: it need not meet the others before it returns.
-    bool abandoned() const { return plan.norms.empty() ? interrupt.requested() : stopped; }
+    bool abandoned() const { return meets() ? stopped : interrupt.requested(); }
+    // Whether the thread only takes part in products.
+    bool only_helps(int thread) const { return shares_products && thread != 0; }
 };
 
 // Fills output, delta (derivatives) and normalized of every block, for the rows of the range. With batch norm, `mine`

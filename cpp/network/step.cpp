@@ -141,7 +141,8 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     pass.collect = collect_for(steps_);
     pass.dropout_seed = spec_.seed;
     pass.dropout_step = static_cast<uint64_t>(steps_);
-    const int threads = network.threads_for(rows, 3);
+    pass.shares_products = network.shares_products(rows);
+    const int threads = pass.shares_products ? network.threads_worth(rows, 3) : network.threads_for(rows, 3);
     network.ready_for_backward_ = network.gradients_measured_ = false;
     network.work_.reserve(rows, threads, pass.collect);
     if (clips_adaptively()) network.work_.reserve_adaptive_clip();
@@ -160,14 +161,15 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     TaskRanges gradients(task_count, threads), measured(block_count, threads), updates(task_count, threads),
         updates_measured(block_count, threads);
     run_parallel(threads, [&](Team& team, int thread) {
-        const RowRange mine = rows_of_thread(rows, thread, team.size());
+        const RowRange mine = pass.shares_products ? RowRange{0, rows} : rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
         for (Index begin = mine.begin; begin < mine.end; begin += block) {
             const RowRange some{begin, std::min(begin + block, mine.end)};
-            if (!in_place) gather_inputs(batch, some);
+            const bool helps = pass.only_helps(thread);
+            if (!in_place && !helps) gather_inputs(batch, some);
             forward_rows(pass, team, thread, some);
             if (pass.abandoned()) break;
-            loss_rows(pass, some);
+            if (!helps) loss_rows(pass, some);
             backward_rows(pass, team, thread, some);
             if (pass.abandoned()) break;
         }

@@ -70,8 +70,12 @@ void try_panels(const KernelTable<T>& table, Report& report) {
             const Index dy_stride = padded<T>(columns);
             const Index dx_stride = padded<T>(inner);
             std::vector<T> dx(rows * dx_stride, T(77));
-            table.matmul_transposed(rows, columns, inner, dy.data(), dy_stride, panels.data(), dx.data(), dx_stride,
-                                    {.b = panels.data(), .read = dy.data(), .written = dx.data()});
+            // In two parts, as threads share it.
+            const Index half = (inner + table.panel - 1) / table.panel / 2 * table.panel;
+            for (const auto& [begin, end] : {std::pair{Index{0}, half}, std::pair{half, inner}})
+                table.matmul_transposed(rows, columns, inner, begin, end, dy.data(), dy_stride, panels.data(),
+                                        dx.data(), dx_stride,
+                                        {.b = panels.data(), .read = dy.data(), .written = dx.data()});
             for (Index r = 0; r < rows; ++r) {
                 for (Index k = 0; k < inner; ++k) {
                     T sum = 0;
