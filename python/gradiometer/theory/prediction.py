@@ -21,7 +21,9 @@ from gradiometer.theory.drift import Sensitivity
 from gradiometer.theory.forward import forward, typical_outputs
 from gradiometer.theory.losses import loss_gradient
 from gradiometer.theory.residual import LayerNormStage, ResidualStage, Signal
-from gradiometer.theory.stages import ActivationStage, DenseStage, NormStage, Stage
+from gradiometer.theory.sampling import SampledNormStage
+from gradiometer.theory.sharing import Sharing
+from gradiometer.theory.stages import ActivationStage, DenseStage, Stage
 
 __all__ = ["Prediction", "predict", "predict_start"]
 
@@ -103,8 +105,8 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
-    stages = forward(net.layers, net.state_dict(), x, keep_inputs=y is not None).stages
-    return _predicted(stages, gradient, with_grad_norm=y is not None)
+    draws = forward(net.layers, net.state_dict(), x, keep_inputs=y is not None)
+    return _predicted([_rows_of(draw.stages, gradient) for draw in draws], with_grad_norm=y is not None)
 
 
 def predict_start(start: Start) -> Prediction:
@@ -122,29 +124,44 @@ def predict_start(start: Start) -> Prediction:
     if not (np.isfinite(x).all() and np.isfinite(start.y).all()):
         raise ValueError("the first batch holds NaN or infinite numbers")
     whole = start.rows == len(x)
-    stages, covariance = forward(start.layers, start.parameters, x, keep_inputs=whole)
     dense = [leaf.layer for leaf in leaves_of(start.layers) if isinstance(leaf.layer, Dense)]
-    draws = np.random.default_rng(0).standard_normal((len(x), dense[-1].out_features))
-    output = typical_outputs(start.layers, start.parameters, covariance, draws)
-    gradient = loss_gradient(start.loss, output, start.y)
-    if start.sample_weight is not None and start.sample_weight.any():
-        gradient *= (start.sample_weight / start.sample_weight.mean())[:, None]
-    return _predicted(stages, gradient, with_grad_norm=whole)
+    normal = np.random.default_rng(0).standard_normal((len(x), dense[-1].out_features))
+    rows = []
+    for stages, covariance in forward(start.layers, start.parameters, x, keep_inputs=whole):
+        output = typical_outputs(start.layers, start.parameters, covariance, normal)
+        gradient = loss_gradient(start.loss, output, start.y)
+        if start.sample_weight is not None and start.sample_weight.any():
+            gradient *= (start.sample_weight / start.sample_weight.mean())[:, None]
+        rows.append(_rows_of(stages, gradient))
+    return _predicted(rows, with_grad_norm=whole)
 
 
-def _predicted(stages: Sequence[Stage], gradient: Array, with_grad_norm: bool) -> Prediction:
-    """Take dL/d(output), (rows, out_features), back through the stages."""
+def _rows_of(stages: Sequence[Stage], gradient: Array) -> list[_AtDense]:
+    """Take dL/d(output), (rows, out_features), back through the stages; a row for each dense layer, from the input."""
     rows: list[_AtDense] = []
-    _travel_back(stages, Signal.of(gradient @ gradient.T, 0.0, 0.0), Sensitivity(), rows)
-    names, log_deltas, log_grads, spread, variance = zip(*reversed(rows), strict=True)
-    decades = _relative(np.array(log_deltas))
+    _travel_back(stages, Signal.of(gradient @ gradient.T, 0.0, 0.0), _Collected(Sensitivity(), Sharing()), rows)
+    return rows[::-1]
+
+
+def _predicted(draws: Sequence[Sequence[_AtDense]], with_grad_norm: bool) -> Prediction:
+    """Join what came back in each draw of the way forward: means of logarithms, as of a typical network."""
+    names = [row.name for row in draws[0]]
+    fields = np.array([[row[1:] for row in rows] for rows in draws])  # (draws, layers, fields)
+    log_deltas, log_grads, log_spread, variance = np.moveaxis(fields, 2, 0)
+    each = np.array([_relative(row) for row in log_deltas])
+    decades = each.mean(axis=0)
+    among = np.zeros(len(names))
+    if len(draws) > 1:
+        known = np.isfinite(each).all(axis=0)
+        among[known] = each[:, known].var(axis=0, ddof=1)
+    within = np.sqrt(log_spread.mean(axis=0)) / math.log(100.0)
     return Prediction(
-        layer_names=list(names),
+        layer_names=names,
         delta_norm=_power(decades),
-        grad_norm=_power(np.array(log_grads) / math.log(100.0)) if with_grad_norm else None,
+        grad_norm=_power(log_grads.mean(axis=0) / math.log(100.0)) if with_grad_norm else None,
         slope=float(theil_sen(np.where(np.isfinite(decades), decades, np.nan)[None, :])[0]),
-        spread=(np.sqrt(spread) - math.sqrt(spread[-1])) / math.log(100.0),
-        variance=np.array(variance),
+        spread=np.sqrt((within - within[-1]) ** 2 + among),
+        variance=variance.mean(axis=0),
     )
 
 
@@ -158,13 +175,21 @@ class _AtDense(NamedTuple):
     variance: float
 
 
-def _travel_back(stages: Sequence[Stage], signal: Signal, sensitivity: Sensitivity, rows: list[_AtDense]) -> Signal:
+class _Collected(NamedTuple):
+    """What is collected on the way back besides the signal."""
+
+    sensitivity: Sensitivity
+    sharing: Sharing
+
+
+def _travel_back(stages: Sequence[Stage], signal: Signal, collected: _Collected, rows: list[_AtDense]) -> Signal:
     """Take the signal behind these stages to their input; a row for each dense layer, the last one first."""
+    sensitivity, sharing = collected
     for stage in reversed(stages):
         match stage:
             case ResidualStage():
                 sensitivity.scaled(0.0)  # as on the way forward, where a sum starts without drift
-                through = _travel_back(stage.stages, stage.into_body(signal), sensitivity, rows)
+                through = _travel_back(stage.stages, stage.into_body(signal), collected, rows)
                 signal = stage.joined(signal, through)
                 continue
             case DenseStage():
@@ -173,12 +198,15 @@ def _travel_back(stages: Sequence[Stage], signal: Signal, sensitivity: Sensitivi
                 spread = signal.log_spread + sensitivity.variance
                 rows.append(_AtDense(stage.name, typical, log_grad, spread, stage.variance))
                 sensitivity.scaled(stage.weight_share)
-            case NormStage() | LayerNormStage():
+            case SampledNormStage() | LayerNormStage():
                 sensitivity.scaled(0.0)
             case ActivationStage(drift=drift) if drift is not None:
                 sensitivity.through(drift)
         spread = signal.log_spread + stage.spread(signal.covariance)
-        signal = Signal.of(stage.backward(signal.covariance), signal.log_scale, spread)
+        log_scale = signal.log_scale
+        if isinstance(stage, DenseStage):
+            log_scale += sharing.through(stage.shared, stage.fan_in)
+        signal = Signal.of(stage.backward(signal.covariance), log_scale, spread)
     return signal
 
 

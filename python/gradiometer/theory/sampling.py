@@ -1,0 +1,185 @@
+"""The way forward through layers of their actual width, drawn at random.
+
+Given what a layer receives, h, the outputs of the units of a dense layer are independent draws of N(0, σ_w² h hᵀ / n +
+σ_b²), exactly so for normal weights. So the covariance of a batch is a Markov chain from layer to layer, whose steps
+scatter by some 1 / √width around the recursion of infinite width (Hanin and Nica 2020; Roberts, Yaida and Hanin 2022,
+chapter 4; Li, Nica and Roy 2022).
+
+Batch norm makes that scatter count. It drives rows apart until width sets a limit (Daneshmand, Joudaki and Bach 2021),
+and where the recursion has an unstable fixed point, as for Hardswish, it is what starts the departure. How gradients
+grow depends on the eigenvalues of the covariance, to first order in 1 / width and more. No expansion in 1 / width
+covers that, so the chain is drawn: units act as themselves, and their empirical covariances make the stages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradiometer.activations import Activation
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm
+from gradiometer.theory.moments import values
+from gradiometer.theory.residual import LayerNormStage, ResidualStage, layer_normalized
+from gradiometer.theory.sharing import SharedWeights, overlap
+from gradiometer.theory.stages import DenseStage, Stage
+from gradiometer.theory.way import Way
+
+__all__ = ["SampledNormStage", "SampledWay", "SlopeStage"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SlopeStage(Stage):
+    """What acts on each number by itself, as an activation or a mask of dropout: slopes of so many drawn units."""
+
+    width: int
+    slope: Array
+    """Mean of sᵢ sⱼ over the units, (rows, rows)."""
+    fourth: Array
+    """Mean of sᵢ² sⱼ², (rows, rows)."""
+
+    @classmethod
+    def of(cls, slopes: Array) -> SlopeStage:
+        """Take slopes, (rows, units)."""
+        squares = slopes * slopes
+        width = slopes.shape[1]
+        return cls(width, slopes @ slopes.T / width, squares @ squares.T / width)
+
+    def backward(self, gradient: Array) -> Array:
+        """Return G at the input."""
+        return np.asarray(gradient * self.slope)
+
+    def spread(self, gradient: Array) -> float:
+        """Return the fluctuation of Σ s² (Wᵀ δ)² over the units beyond that of |Wᵀ δ|²; that of s² itself is drawn."""
+        before, after = float(np.trace(gradient)), float(np.trace(gradient * self.slope))
+        if after <= 0:
+            return 0.0
+        squares = gradient * gradient
+        return 2.0 / self.width * float((squares * self.fourth).sum() / after**2 - squares.sum() / before**2)
+
+
+@dataclass(frozen=True)
+class SampledNormStage(Stage):
+    """Batch norm of drawn units."""
+
+    normalized: Array
+    """x̂, (rows, units), before gamma and beta."""
+    inverse_variance: Array
+    """1 / (v + eps) of each unit."""
+    gain: float
+    """Mean square of gamma."""
+
+    def backward(self, gradient: Array) -> Array:
+        """Return the mean over the units of A G A / (v + eps), with A = 1 − 1/B − x̂ x̂ᵀ / B (Ioffe and Szegedy 2015)."""
+        rows, width = self.normalized.shape
+        weight = self.inverse_variance / width
+        means = gradient.mean(axis=0)
+        inner = gradient - means[:, None] - means + means.mean()
+        across = (self.normalized * weight) @ (self.normalized.T @ inner)
+        along = np.einsum("bu,bu->u", gradient @ self.normalized, self.normalized) * weight
+        projected = (self.normalized * along) @ self.normalized.T / rows**2
+        return np.asarray(self.gain * (weight.sum() * inner - (across + across.T) / rows + projected))
+
+
+@dataclass
+class _Block:
+    """From a batch norm that follows a dense layer to the next dense layer."""
+
+    number: int  # of the stage of the dense layer
+    normalized: Array
+    slopes: Array  # of what has come since, (rows, units)
+    overlap: float  # of the units in front of the dense layer
+
+
+class SampledWay(Way):
+    """Units of random layers, (rows, units)."""
+
+    def __init__(self, rows: Array, state: Mapping[str, Any], keep_inputs: bool, random: np.random.Generator) -> None:
+        super().__init__(rows, state, keep_inputs)
+        self._units = np.empty((0, 0))
+        self._random = random
+        self._overlap = 0.0
+        self._block: _Block | None = None
+
+    def _settle(self) -> None:
+        if self.rows is not None:
+            self._units, self.rows = self.rows, None
+
+    def _covariance_per_unit(self) -> Array:
+        return np.asarray(self._units @ self._units.T / self._width)
+
+    def _weighted(self, layer: Dense, second_moment: float, bias: float) -> None:
+        if self._block is not None:
+            block, self._block = self._block, None
+            shared = SharedWeights.of(block.normalized, block.slopes, self._units, block.overlap)
+            stage = self.stages[block.number]
+            assert isinstance(stage, DenseStage)
+            self.stages[block.number] = replace(stage, shared=shared)
+        self._overlap = overlap(self._units)
+        factor = self._units  # times its transpose it is the covariance, as a smaller one is that has its eigenvectors
+        if self._width > len(factor):
+            eigenvalues, vectors = np.linalg.eigh(factor @ factor.T)
+            factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+        shape = factor.shape[1], layer.out_features
+        weights = self._rotation(*shape) if self._rotated else self._random.standard_normal(shape)
+        biases = math.sqrt(bias) * self._random.standard_normal(layer.out_features)
+        self._units = math.sqrt(second_moment) * factor @ weights + biases
+
+    def _rotation(self, inputs: int, outputs: int) -> Array:
+        """Return these many rows and columns of a random rotation that is as large as the weights; mean square 1."""
+        size = max(self._width, outputs)
+        smaller, larger = sorted((inputs, outputs))
+        basis, triangle = np.linalg.qr(self._random.standard_normal((size, smaller)))
+        columns = (basis * np.sign(np.diag(triangle)))[:larger] * math.sqrt(size)
+        return np.asarray(columns.T if smaller == inputs else columns)
+
+    def _batch_norm(self, number: int, layer: BatchNorm) -> None:
+        inverse = 1.0 / (self._units.var(axis=0) + layer.eps)
+        normalized = (self._units - self._units.mean(axis=0)) * np.sqrt(inverse)
+        gain = self._mean_square(self._key(number, "weight"), 1.0)
+        behind_dense = bool(self.stages) and isinstance(self.stages[-1], DenseStage)
+        if behind_dense and self._normal and not self._rotated:
+            slopes = np.full_like(normalized, math.sqrt(gain))
+            self._block = _Block(len(self.stages) - 1, normalized, slopes, self._overlap)
+        self.stages.append(SampledNormStage(normalized, inverse, gain))
+        self._units = math.sqrt(gain) * normalized + self._shift(number)
+
+    def _layer_norm(self, number: int, layer: LayerNorm) -> None:
+        self._block = None
+        gain = self._mean_square(self._key(number, "weight"), 1.0)
+        mean = self._units.mean(axis=1)
+        _, factor = layer_normalized(self._covariance_per_unit(), mean, self._width, layer.eps, gain)
+        self.stages.append(LayerNormStage(factor.astype(np.float32)))
+        deviation = np.sqrt(self._units.var(axis=1, keepdims=True) + layer.eps)
+        self._units = math.sqrt(gain) * (self._units - mean[:, None]) / deviation + self._shift(number)
+
+    def _shift(self, number: int) -> Array:
+        """Draw beta."""
+        size = math.sqrt(self._mean_square(self._key(number, "bias"), 0.0))
+        return np.asarray(size * self._random.standard_normal(self._width))
+
+    def _activation(self, layer: Activation) -> None:
+        self._units, slopes = values(layer, self._units)
+        self._elementwise(slopes)
+
+    def _dropout(self, layer: Dropout) -> None:
+        mask = (self._random.random(self._units.shape) >= layer.p) / (1.0 - layer.p)
+        self._units = self._units * mask
+        self._elementwise(mask)
+
+    def _elementwise(self, slopes: Array) -> None:
+        self.stages.append(SlopeStage.of(slopes))
+        if self._block is not None:
+            self._block = replace(self._block, slopes=self._block.slopes * slopes)
+
+    def _add(self, body: Way, scale: float) -> None:
+        assert isinstance(body, SampledWay)
+        self._block = None
+        self._units = self._units + scale * body._units
+        self.stages.append(ResidualStage(tuple(body.stages), scale, self._width))
