@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 import gradiometer as gm
 import theory_configurations
 from gradiometer.activations import _ACTIVATIONS, activation_from_name
+from gradiometer.start import parameter_sizes
 from gradiometer.theory.drift import Drift, Response, Sensitivity, response
 from gradiometer.theory.forward import forward
 from gradiometer.theory.moments import moments
@@ -89,7 +90,7 @@ def test_in_and_behind_a_residual_connection_the_drift_starts_anew():
     x = np.random.default_rng(0).normal(size=(20, 30))
     dense, tanh = gm.Dense(30, init=theory_configurations.scaled(1.5)), gm.Tanh()
     front = [dense, tanh, dense, gm.Residual([tanh, dense])]
-    stages = [forward(layers, gm.Network(30, layers, seed=0).state_dict(), x, False).stages for layers in (
+    stages = [next(forward(layers, parameter_sizes(gm.Network(30, layers, seed=0)), x, False)).stages for layers in (
         [dense, tanh, dense, tanh, dense], [*front, tanh, dense, tanh, dense], [dense, gm.LayerNorm(), tanh, dense],
     )]  # fmt: skip
     plain, behind, normed = ([s.drift for s in way if isinstance(s, ActivationStage)] for way in stages)

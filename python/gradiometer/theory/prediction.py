@@ -16,7 +16,7 @@ from gradiometer._layer import leaves_of
 from gradiometer.layers import Dense
 from gradiometer.network import Network
 from gradiometer.slopes import theil_sen
-from gradiometer.start import Start
+from gradiometer.start import Start, parameter_sizes
 from gradiometer.theory.drift import Sensitivity
 from gradiometer.theory.forward import forward, typical_outputs
 from gradiometer.theory.losses import loss_gradient
@@ -105,7 +105,7 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None else loss_gradient(str(loss), output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
-    draws = forward(net.layers, net.state_dict(), x, keep_inputs=y is not None)
+    draws = forward(net.layers, parameter_sizes(net), x, keep_inputs=y is not None)
     return _predicted([_rows_of(draw.stages, gradient) for draw in draws], with_grad_norm=y is not None)
 
 

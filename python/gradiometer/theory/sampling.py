@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer.activations import Activation
-from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from gradiometer.theory.moments import values
 from gradiometer.theory.residual import LayerNormStage, ResidualStage, layer_normalized
 from gradiometer.theory.sharing import SharedWeights, overlap
@@ -66,7 +66,7 @@ class SlopeStage(Stage):
 
 @dataclass(frozen=True)
 class SampledNormStage(Stage):
-    """Batch norm of drawn units."""
+    """Batch norm of drawn units, with the activation in front of it if there is one."""
 
     normalized: Array
     """x̂, (rows, units), before gamma and beta."""
@@ -74,27 +74,44 @@ class SampledNormStage(Stage):
     """1 / (v + eps) of each unit."""
     gain: float
     """Mean square of gamma."""
+    slopes: Array | None
+    """s, (rows, units), of what is in front: a unit that is nearly dead has a small v, and few rows that count."""
 
     def backward(self, gradient: Array) -> Array:
-        """Return the mean over the units of A G A / (v + eps), with A = 1 − 1/B − x̂ x̂ᵀ / B (Ioffe and Szegedy 2015)."""
+        """Return the mean over the units of sᵢ sⱼ (A G A)ᵢⱼ / (v + eps), with A = 1 − 1/B − x̂ x̂ᵀ / B.
+
+        A / √(v + eps) is the derivative of batch norm (Ioffe and Szegedy 2015).
+        """
         rows, width = self.normalized.shape
         weight = self.inverse_variance / width
         means = gradient.mean(axis=0)
         inner = gradient - means[:, None] - means + means.mean()
-        across = (self.normalized * weight) @ (self.normalized.T @ inner)
-        along = np.einsum("bu,bu->u", gradient @ self.normalized, self.normalized) * weight
-        projected = (self.normalized * along) @ self.normalized.T / rows**2
-        return np.asarray(self.gain * (weight.sum() * inner - (across + across.T) / rows + projected))
+        own, across = self.normalized, inner @ self.normalized
+        along = (own * across).sum(axis=0) * weight
+        total = weight.sum() * inner
+        if self.slopes is not None:
+            own, across = own * self.slopes, across * self.slopes
+            total = inner * ((self.slopes * weight) @ self.slopes.T)
+        crossed = (own * weight) @ across.T
+        return np.asarray(self.gain * (total - (crossed + crossed.T) / rows + (own * along) @ own.T / rows**2))
 
 
 @dataclass
 class _Block:
-    """From a batch norm that follows a dense layer to the next dense layer."""
+    """From a dense layer to the next one, as long as units do not mix."""
 
-    number: int  # of the stage of the dense layer
-    normalized: Array
-    slopes: Array  # of what has come since, (rows, units)
-    overlap: float  # of the units in front of the dense layer
+    number: int
+    """Of the stage of the dense layer."""
+    outputs: Array
+    """Of the dense layer, (rows, units)."""
+    values: Array
+    """What is here, but for a norm that comes behind an activation."""
+    slopes: Array
+    """Of what has come since."""
+    overlap: float
+    """Of the units in front of the dense layer."""
+    norm_first: bool | None = None
+    """None as long as there is no batch norm."""
 
 
 class SampledWay(Way):
@@ -104,8 +121,8 @@ class SampledWay(Way):
         super().__init__(rows, state, keep_inputs)
         self._units = np.empty((0, 0))
         self._random = random
-        self._overlap = 0.0
         self._block: _Block | None = None
+        self._slopes: list[Array] = []  # of the latest stages, as far as they are of slopes
 
     def _settle(self) -> None:
         if self.rows is not None:
@@ -115,13 +132,9 @@ class SampledWay(Way):
         return np.asarray(self._units @ self._units.T / self._width)
 
     def _weighted(self, layer: Dense, second_moment: float, bias: float) -> None:
-        if self._block is not None:
-            block, self._block = self._block, None
-            shared = SharedWeights.of(block.normalized, block.slopes, self._units, block.overlap)
-            stage = self.stages[block.number]
-            assert isinstance(stage, DenseStage)
-            self.stages[block.number] = replace(stage, shared=shared)
-        self._overlap = overlap(self._units)
+        self._close_block()
+        self._slopes = []
+        before = overlap(self._units)
         factor = self._units  # times its transpose it is the covariance, as a smaller one is that has its eigenvectors
         if self._width > len(factor):
             eigenvalues, vectors = np.linalg.eigh(factor @ factor.T)
@@ -130,6 +143,18 @@ class SampledWay(Way):
         weights = self._rotation(*shape) if self._rotated else self._random.standard_normal(shape)
         biases = math.sqrt(bias) * self._random.standard_normal(layer.out_features)
         self._units = math.sqrt(second_moment) * factor @ weights + biases
+        self._block = _Block(len(self.stages) - 1, self._units, self._units, np.ones_like(self._units), before)
+
+    def _close_block(self) -> None:
+        """Let the dense layer of the block know what came behind it. Orthogonal weights have no overlap."""
+        block, self._block = self._block, None
+        if block is None or block.norm_first is None:
+            return
+        stage = self.stages[block.number]
+        assert isinstance(stage, DenseStage)
+        if not stage.orthogonal:
+            shared = SharedWeights.of(block.outputs, block.slopes, block.values, block.overlap, block.norm_first)
+            self.stages[block.number] = replace(stage, shared=shared)
 
     def _rotation(self, inputs: int, outputs: int) -> Array:
         """Return these many rows and columns of a random rotation that is as large as the weights; mean square 1."""
@@ -143,15 +168,23 @@ class SampledWay(Way):
         inverse = 1.0 / (self._units.var(axis=0) + layer.eps)
         normalized = (self._units - self._units.mean(axis=0)) * np.sqrt(inverse)
         gain = self._mean_square(self._key(number, "weight"), 1.0)
-        behind_dense = bool(self.stages) and isinstance(self.stages[-1], DenseStage)
-        if behind_dense and self._normal and not self._rotated:
-            slopes = np.full_like(normalized, math.sqrt(gain))
-            self._block = _Block(len(self.stages) - 1, normalized, slopes, self._overlap)
-        self.stages.append(SampledNormStage(normalized, inverse, gain))
+        slopes, count = None, len(self._slopes)
+        if count:
+            slopes = np.prod(self._slopes, axis=0)
+            del self.stages[-count:]  # the stage of the norm includes them
+            self._slopes = []
+        if self._block is not None and self._block.norm_first is None:
+            if slopes is None:
+                scaled = math.sqrt(gain) * normalized
+                self._block = replace(self._block, values=scaled, slopes=self._block.slopes * math.sqrt(gain))
+            else:
+                self._block = replace(self._block, values=self._units - self._units.mean(axis=0))
+            self._block.norm_first = slopes is None
+        self.stages.append(SampledNormStage(normalized, inverse, gain, slopes))
         self._units = math.sqrt(gain) * normalized + self._shift(number)
 
     def _layer_norm(self, number: int, layer: LayerNorm) -> None:
-        self._block = None
+        self._block, self._slopes = None, []
         gain = self._mean_square(self._key(number, "weight"), 1.0)
         mean = self._units.mean(axis=1)
         _, factor = layer_normalized(self._covariance_per_unit(), mean, self._width, layer.eps, gain)
@@ -167,19 +200,27 @@ class SampledWay(Way):
     def _activation(self, layer: Activation) -> None:
         self._units, slopes = values(layer, self._units)
         self._elementwise(slopes)
+        if self._block is not None:
+            self._block.values = self._units
 
     def _dropout(self, layer: Dropout) -> None:
         mask = (self._random.random(self._units.shape) >= layer.p) / (1.0 - layer.p)
         self._units = self._units * mask
         self._elementwise(mask)
+        if self._block is not None:
+            self._block.values = self._block.values * mask
 
     def _elementwise(self, slopes: Array) -> None:
         self.stages.append(SlopeStage.of(slopes))
+        self._slopes = [*self._slopes, slopes]
         if self._block is not None:
-            self._block = replace(self._block, slopes=self._block.slopes * slopes)
+            self._block.slopes = self._block.slopes * slopes
+
+    def _residual(self, number: int, layer: Residual) -> None:
+        self._block, self._slopes = None, []  # its units are in the sum, which others share
+        super()._residual(number, layer)
 
     def _add(self, body: Way, scale: float) -> None:
         assert isinstance(body, SampledWay)
-        self._block = None
         self._units = self._units + scale * body._units
         self.stages.append(ResidualStage(tuple(body.stages), scale, self._width))
