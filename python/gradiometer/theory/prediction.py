@@ -53,25 +53,30 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
 
     Weights are treated as independent random numbers of zero mean, with the mean square that the actual weights of
     each layer have, and so are biases, gamma and beta. From the actual rows of X, the covariance matrix of
-    pre-activations between all rows of the batch goes forward (Poole et al. 2016; for batch norm Yang et
-    al. 2019), and that of the gradients backward (Schoenholz et al. 2017). So neither the variance nor the
-    correlations need be at their fixed points: tanh with σ_w = 1 has χ₁ = 1 in the limit only.
+    pre-activations between all rows of the batch goes forward (Poole et al. 2016), and that of the gradients backward
+    (Schoenholz et al. 2017). So neither the variance nor the correlations need be at their fixed points: tanh with
+    σ_w = 1 has χ₁ = 1 in the limit only.
+
+    Without batch norm the covariance is that of infinite width. With it, rows act on each other (Yang et al. 2019), and
+    the width says how much they become alike or apart. Then the covariance is drawn, layer by layer, with the width
+    that the layers have (Hanin and Nica 2020; Roberts, Yaida and Hanin 2022; see `gradiometer.theory.sampling`), 4 to
+    16 times, always with the same random numbers; what comes back is the mean over the draws. That gradients go back
+    through the weights that batch norm has seen is counted to first order in 1 / width
+    (see `gradiometer.theory.sharing`).
 
     `delta_norm` and `grad_norm` are those of a typical draw of the weights. In narrow networks that is below the root
     mean square: the logarithm of a squared norm has a variance of Σ (3 E[φ′⁴] / E[φ′²]² − 1) / width or less, which
     is 5 / width per layer for ReLU, and a mean that is half of it lower (Hanin 2018; Hanin and Nica 2020). `spread`
-    is its standard deviation, with what the drift of the activations' size adds outside of residual connections.
-    Correlations between rows fluctuate as well, which is left out: with batch norm and in chaos the spread of actual
-    networks is up to twice as large. It counts layers as independent, but in a residual network activations see much
-    the same units again and again. For ReLU, whose slope is all or nothing, the spread is then larger than predicted:
-    over 20 blocks of 48 units four times, of 192 units twice; the mean is right.
+    is its standard deviation, with what the drift of the activations' size adds outside of residual connections; with
+    batch norm, with what the draws differ by. Correlations between rows fluctuate as well, which is left out without
+    batch norm: in chaos the spread of actual networks is up to twice as large, and layer norm in narrow layers of a
+    saturating activation has slopes some 0.01 decades per layer higher. The spread counts layers as independent, but in
+    a residual network activations see much the same units again and again. For ReLU, whose slope is all or nothing, it
+    is then larger than predicted: over 20 blocks of 48 units four times, of 192 units twice; the mean is right.
 
-    Where the covariance settles at a point that is unstable (Hardswish with batch norm is one), the finite width seeds
-    differences that grow with depth, and the prediction is some 0.01 decades per layer low.
-
-    The theory is that of wide layers with random weights. It does not hold for weights of another mean than zero, and
-    after training only as far as the weights still act as random. The memory it takes grows as rows² × layers, its
-    time as well: give it one batch.
+    The theory is that of random weights. It does not hold for weights of another mean than zero, and after training
+    only as far as the weights still act as random. The memory it takes grows as rows² × layers, its time as well: give
+    it one batch. 20 layers of 64 units and a batch of 128 take 0.01 to 0.03 seconds, with batch norm 0.13.
 
     Parameters
     ----------
