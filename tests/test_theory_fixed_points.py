@@ -155,7 +155,7 @@ def test_depth_scales_diverge_at_the_edge_of_chaos(sigma_b):
 
 
 def test_the_critical_point_at_a_small_bias_solves_both_equations():
-    """By Gauss–Hermite quadrature, which for so small a variance is exact: the fixed point, and χ₁ = 1 (Poole et al. 2016)."""
+    """Fixed point and χ₁ = 1 (Poole et al. 2016), by Gauss–Hermite quadrature, exact for so small a variance."""
     z, weight = np.polynomial.hermite_e.hermegauss(60)
     weight = weight / weight.sum()
     square, bias = theory.critical_sigma_w("tanh", math.sqrt(2.01e-5)) ** 2, 2.01e-5

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from gradiometer._layer import Layer, leaves_of
 from gradiometer.activations import Activation
-from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm
+from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from gradiometer.theory.drift import Drift, response
 from gradiometer.theory.hermite import mean_values
 from gradiometer.theory.kernels import pair_kernels
 from gradiometer.theory.moments import piecewise_linear
-from gradiometer.theory.residual import LayerNormStage, ResidualStage, layer_normalized
+from gradiometer.theory.residual import LayerNormStage, layer_normalized
 from gradiometer.theory.sampling import SampledWay
 from gradiometer.theory.stages import ActivationStage, DropoutStage, Stage
 from gradiometer.theory.way import Way, has_dense
@@ -65,19 +65,6 @@ class _ExpectedWay(Way):
         self._covariance = out + self._mean_square(self._key(number, "bias"), 0.0)
         self._mean = None
 
-    def _add(self, body: Way, scale: float) -> None:
-        assert isinstance(body, _ExpectedWay)
-        skipped, added = self._mean, body._mean
-        self._covariance = self._covariance + scale**2 * body._covariance
-        if skipped is not None and added is not None:
-            cross = scale * np.multiply.outer(skipped(), added())
-            self._covariance = self._covariance + cross + cross.T
-        if added is not None:
-            self._mean = lambda: (0.0 if skipped is None else skipped()) + scale * added()
-        # How the variances of two terms drift together is not known here: the sum starts as if nothing had drifted.
-        self._log_variance = 0.0
-        self.stages.append(ResidualStage(tuple(body.stages), scale, self._width))
-
     def _activation(self, layer: Activation) -> None:
         kernels = pair_kernels(layer, self._covariance)
         slope, correlation = (matrix.astype(np.float32) for matrix in (kernels.slope, kernels.correlation))
@@ -88,12 +75,7 @@ class _ExpectedWay(Way):
         self._covariance = kernels.value
 
     def _drift(self, layer: Activation, correlation: Array) -> Drift | None:
-        """Return what the finite width of this layer adds to the drift of the variance.
-
-        None inside of a residual connection: through the sum behind it, some of the drift goes on and some does not.
-        """
-        if self._prefix:
-            return None
+        """Return what the finite width of this layer adds to the drift of the variance."""
         q = float(np.trace(self._covariance)) / len(self._covariance)
         known = response(layer, q) if q > 0 and piecewise_linear(layer) is None else None
         if known is None:
@@ -136,7 +118,7 @@ def forward(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_in
     """
     if not has_dense(layers):
         raise ValueError("net must have at least one dense layer, but it has none")
-    if not _couples_rows(layers):
+    if not _width_matters(layers):
         yield _passed(_ExpectedWay(x, state, keep_inputs), layers)
         return
     random = np.random.default_rng(0)
@@ -146,8 +128,10 @@ def forward(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_in
         yield _passed(SampledWay(x, state, keep_inputs, random), layers)
 
 
-def _couples_rows(layers: Sequence[Layer]) -> bool:
-    """Tell whether there is a batch norm of what is random: behind a dense layer or a dropout."""
+def _width_matters(layers: Sequence[Layer]) -> bool:
+    """Tell whether there is a residual connection with weights inside, or batch norm of what is random."""
+    if any(isinstance(layer, Residual) and has_dense([layer]) for layer in layers):
+        return True
     leaves = [leaf.layer for leaf in leaves_of(layers)]
     first = next(index for index, leaf in enumerate(leaves) if isinstance(leaf, Dense | Dropout))
     return any(isinstance(leaf, BatchNorm) for leaf in leaves[first:])

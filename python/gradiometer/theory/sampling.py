@@ -7,8 +7,9 @@ chapter 4; Li, Nica and Roy 2022).
 
 Batch norm makes that scatter count. It drives rows apart until width sets a limit (Daneshmand, Joudaki and Bach 2021),
 and where the recursion has an unstable fixed point, as for Hardswish, it is what starts the departure. How gradients
-grow depends on the eigenvalues of the covariance, to first order in 1 / width and more. No expansion in 1 / width
-covers that, so the chain is drawn: units act as themselves, and their empirical covariances make the stages.
+grow depends on the eigenvalues of the covariance, which scatter by far more than 1 / width. No expansion in 1 / width
+covers that, so the chain is drawn: units act as themselves, and their empirical covariances make the stages. Likewise
+behind residual connections, where the same units come again in every sum.
 """
 
 from __future__ import annotations
