@@ -69,8 +69,8 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     is its standard deviation, with what the drift of the activations' size adds, or where the covariance is drawn, with
     what the draws differ by. Otherwise correlations between rows fluctuate too, which is left out: in chaos, and behind
     layer norms, the spread of actual networks is up to twice as large, and narrow layers of a saturating activation
-    with layer norm have slopes some 0.01 decades per layer higher. In residual networks of ReLU with few units the spread
-    is larger than predicted too: over 20 blocks of 48 units two to three times, of 192 units 1.3 times.
+    with layer norm have slopes some 0.01 decades per layer higher. In narrow residual networks of ReLU the spread is
+    larger than predicted too: over 20 blocks of 48 units two to three times, of 192 units 1.3 times.
 
     The theory is that of random weights. It does not hold for weights of another mean than zero, and after training
     only as far as the weights still act as random. The memory it takes grows as rows² × layers, its time as well: give
