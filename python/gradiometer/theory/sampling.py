@@ -67,34 +67,39 @@ class SlopeStage(Stage):
 
 @dataclass(frozen=True)
 class SampledNormStage(Stage):
-    """Batch norm of drawn units, with the activation in front of it if there is one."""
+    """Batch norm of drawn units, with what acts on each number right in front of it and right behind it.
+
+    They belong together: a unit that is nearly dead has a small variance, and few rows that count.
+    """
 
     normalized: Array
     """x̂, (rows, units), before gamma and beta."""
     inverse_variance: Array
     """1 / (v + eps) of each unit."""
-    gain: float
-    """Mean square of gamma."""
-    slopes: Array | None
-    """s, (rows, units), of what is in front: a unit that is nearly dead has a small v, and few rows that count."""
+    before: Array
+    """Slopes of what is in front, (rows, units); ones if nothing is."""
+    after: Array
+    """Slopes of gamma and what is behind, (rows, units)."""
 
     def backward(self, gradient: Array) -> Array:
-        """Return the mean over the units of sᵢ sⱼ (A G A)ᵢⱼ / (v + eps), with A = 1 − 1/B − x̂ x̂ᵀ / B.
+        """Return the mean over the units of D A E G E A D / (v + eps), with A = 1 − 1/B − x̂ x̂ᵀ / B.
 
-        A / √(v + eps) is the derivative of batch norm (Ioffe and Szegedy 2015).
+        A / √(v + eps) is the derivative of batch norm (Ioffe and Szegedy 2015); D and E are slopes, before and after.
         """
         rows, width = self.normalized.shape
         weight = self.inverse_variance / width
-        means = gradient.mean(axis=0)
-        inner = gradient - means[:, None] - means + means.mean()
-        own, across = self.normalized, inner @ self.normalized
-        along = (own * across).sum(axis=0) * weight
-        total = weight.sum() * inner
-        if self.slopes is not None:
-            own, across = own * self.slopes, across * self.slopes
-            total = inner * ((self.slopes * weight) @ self.slopes.T)
-        crossed = (own * weight) @ across.T
-        return np.asarray(self.gain * (total - (crossed + crossed.T) / rows + (own * along) @ own.T / rows**2))
+        both, own = self.before * self.after, self.before * self.normalized
+        means = self.after * (gradient @ self.after) / rows  # of E G E, over its rows
+        along = self.after * (gradient @ (self.after * self.normalized))  # E G E x̂
+        # A takes off a share of ones and a share of x̂; first as if from one side only.
+        ones = means - means.mean(axis=0) / 2.0
+        shares = along - along.mean(axis=0) - self.normalized * (self.normalized * along).mean(axis=0) / 2.0
+        off = (weight * self.before) @ (self.before * ones).T + (weight * own) @ (self.before * shares).T / rows
+        return np.asarray(gradient * ((weight * both) @ both.T) - off - off.T)
+
+    def spread(self, gradient: Array) -> float:
+        """Return that of the slopes behind."""
+        return SlopeStage.of(self.after).spread(gradient)
 
 
 @dataclass
@@ -169,19 +174,19 @@ class SampledWay(Way):
         inverse = 1.0 / (self._units.var(axis=0) + layer.eps)
         normalized = (self._units - self._units.mean(axis=0)) * np.sqrt(inverse)
         gain = self._mean_square(self._key(number, "weight"), 1.0)
-        slopes, count = None, len(self._slopes)
+        before, count = np.ones_like(normalized), len(self._slopes)
         if count:
-            slopes = np.prod(self._slopes, axis=0)
+            before = np.prod(self._slopes, axis=0)
             del self.stages[-count:]  # the stage of the norm includes them
             self._slopes = []
+        after = np.full_like(normalized, math.sqrt(gain))
         if self._block is not None and self._block.norm_first is None:
-            if slopes is None:
-                scaled = math.sqrt(gain) * normalized
-                self._block = replace(self._block, values=scaled, slopes=self._block.slopes * math.sqrt(gain))
+            self._block.norm_first = not count
+            if count:
+                self._block.values = self._units - self._units.mean(axis=0)
             else:
-                self._block = replace(self._block, values=self._units - self._units.mean(axis=0))
-            self._block.norm_first = slopes is None
-        self.stages.append(SampledNormStage(normalized, inverse, gain, slopes))
+                self._block.values, self._block.slopes = math.sqrt(gain) * normalized, after
+        self.stages.append(SampledNormStage(normalized, inverse, before, after))
         self._units = math.sqrt(gain) * normalized + self._shift(number)
 
     def _layer_norm(self, number: int, layer: LayerNorm) -> None:
@@ -212,8 +217,12 @@ class SampledWay(Way):
             self._block.values = self._block.values * mask
 
     def _elementwise(self, slopes: Array) -> None:
-        self.stages.append(SlopeStage.of(slopes))
-        self._slopes = [*self._slopes, slopes]
+        match self.stages[-1:]:
+            case [SampledNormStage() as norm]:
+                self.stages[-1] = replace(norm, after=norm.after * slopes)
+            case _:
+                self.stages.append(SlopeStage.of(slopes))
+                self._slopes = [*self._slopes, slopes]
         if self._block is not None:
             self._block.slopes = self._block.slopes * slopes
 
