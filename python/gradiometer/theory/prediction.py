@@ -158,7 +158,7 @@ def _predicted(draws: Sequence[Sequence[_AtDense]], with_grad_norm: bool) -> Pre
     if len(draws) > 1:
         known = np.isfinite(each).all(axis=0)
         among[known] = each[:, known].var(axis=0, ddof=1)
-    within = np.sqrt(log_spread.mean(axis=0)) / math.log(100.0)
+    within = np.sqrt(np.maximum(log_spread.mean(axis=0), 0.0)) / math.log(100.0)  # below zero by rounding
     return Prediction(
         layer_names=names,
         delta_norm=_power(decades),
