@@ -4,12 +4,20 @@ import math
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import gradiometer as gm
 import theory_configurations
 from gradiometer.theory.forward import forward
 from gradiometer.theory.sampling import SampledNormStage, SlopeStage
 from gradiometer.theory.sharing import overlap
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small matrices are slow with the threads of a BLAS that fight for busy processors."""
+    with threadpool_limits(1):
+        yield
 
 
 def drawn(layers, x, state=None):
