@@ -154,9 +154,16 @@ def test_depth_scales_diverge_at_the_edge_of_chaos(sigma_b):
         assert at.xi_q < 20
 
 
-def test_the_critical_point_of_published_experiments():
-    """Pennington et al. 2017 train tanh networks at the critical point (σ_w², σ_b²) = (1.05, 2.01e-5)."""
-    assert theory.critical_sigma_w("tanh", math.sqrt(2.01e-5)) ** 2 == pytest.approx(1.05, abs=5e-4)
+def test_the_critical_point_at_a_small_bias_solves_both_equations():
+    """Fixed point and χ₁ = 1 (Poole et al. 2016), by Gauss–Hermite quadrature, exact for so small a variance."""
+    z, weight = np.polynomial.hermite_e.hermegauss(60)
+    weight = weight / weight.sum()
+    square, bias = theory.critical_sigma_w("tanh", math.sqrt(2.01e-5)) ** 2, 2.01e-5
+    q = theory.fixed_point("tanh", math.sqrt(square), math.sqrt(bias))
+    value = np.tanh(math.sqrt(q) * z)
+    assert square * (value**2 @ weight) + bias == pytest.approx(q, rel=1e-9)
+    assert square * ((1 - value**2) ** 2 @ weight) == pytest.approx(1, abs=1e-9)
+    assert square == pytest.approx(1.05, abs=5e-4)
 
 
 @pytest.mark.parametrize("variance", [1.2, 1.761, 3.0])

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import gradiometer as gm
 from gradiometer.activations import _ACTIVATIONS, activation_from_name
@@ -17,6 +18,13 @@ STANDARD_ERRORS = 5
 # Targets far beyond the outputs, so that the gradient at the output hardly depends on the last weights: that it does
 # not at all is what the theory assumes (Schoenholz et al. 2017).
 FAR = 100.0
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small matrices are slow with the threads of a BLAS that fight for busy processors."""
+    with threadpool_limits(1):
+        yield
 
 
 def deltas(net, x, y, seed):

@@ -86,7 +86,7 @@ def test_deep_narrow_residual_networks(activation, knows_spread, scale):
         # A standard deviation of 24 samples is known to 15 %, three of which are 0.45.
         assert np.std(measured, ddof=1) == pytest.approx(spread, rel=0.45)
     else:
-        assert spread < np.std(measured, ddof=1) < 6 * spread
+        assert spread < np.std(measured, ddof=1) < 3 * spread
 
 
 def test_layer_norm_takes_the_scale_of_the_weights_out():
@@ -119,7 +119,6 @@ def test_a_scale_of_zero_sends_nothing_into_the_body():
             [gm.ReLU(), skip(gm.Dense(9)), gm.Tanh()],
             r"layers\[3\] = Tanh\(\) follows another activation, a dropout or a",
         ),
-        ([gm.ReLU(), gm.BatchNorm(), gm.LayerNorm()], r"layers\[2\] is a batch norm of activations"),
         ([skip(gm.Dense(9), gm.Dropout(1.0))], r"layers\[1\].layers\[1\] drops every unit"),
     ],
 )

@@ -88,5 +88,5 @@ class Sensitivity:
         self.variance = max(self._slope**2 * drift.variance + self._collected, 0.0)
 
     def scaled(self, share: float) -> None:
-        """Take a dense layer, whose weights make this share of the variance of its outputs; 0 for a batch norm."""
+        """Take a dense layer, whose weights make this share of the variance of its outputs; 0 for a layer norm."""
         self._slope *= share

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer.theory.drift import Drift
-from gradiometer.theory.normalization import Normalization
+from gradiometer.theory.sharing import SharedWeights
 
-__all__ = ["ActivationStage", "DenseStage", "DropoutStage", "NormStage", "Stage"]
+__all__ = ["ActivationStage", "DenseStage", "DropoutStage", "Stage"]
 
 Array = NDArray[np.float64]
 Packed = NDArray[np.float32]  # one matrix of each kind for every layer of a deep network
@@ -48,6 +48,8 @@ class DenseStage(Stage):
     inputs: Packed | None
     """E[h hᵀ] per unit over the rows, relative to `input_scale`; None where no gradient norm is wanted."""
     input_scale: float
+    shared: SharedWeights | None = None
+    """Where a batch norm follows and the weights are not orthogonal."""
 
     def backward(self, gradient: Array) -> Array:
         """Return G at the input: Wᵀ δ has fan_in independent units of variance second_moment · |δ|²."""
@@ -98,18 +100,6 @@ class ActivationStage(Stage):
         alike = np.square(self.correlation, dtype=np.float64)
         excess = np.sqrt(np.maximum(self.kurtosis - 1.0, 0.0))
         return float(excess @ (pairs * alike) @ excess) / trace**2 / self.width
-
-
-@dataclass(frozen=True)
-class NormStage(Stage):
-    """Batch norm, with the mean square of gamma."""
-
-    normalization: Normalization
-    gain: float
-
-    def backward(self, gradient: Array) -> Array:
-        """Return G at the input."""
-        return self.gain * self.normalization.backward(gradient)
 
 
 @dataclass(frozen=True)
