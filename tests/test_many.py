@@ -48,6 +48,44 @@ def test_the_bits_are_those_of_one_after_the_other(threads):
     assert_same(found, expected)
 
 
+def alike(activation, clip, dtype="float32"):
+    """Twins in layout, not in what they compute; they take turns in the same memory."""
+    sums = [gm.Residual([gm.LayerNorm(), gm.Dense(12), activation]), gm.Dense(20), gm.BatchNorm(), gm.Dropout(0.3)]
+    net = gm.Network(12, [*sums, activation, gm.Dense(4)], dtype=dtype, seed=3)
+    return gm.Trainer(net, loss="cross_entropy", optimizer=gm.RMSprop(), clip=clip, record="full", seed=7)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nets_of_one_layout_do_not_disturb_each_other(threads):
+    kinds = [(gm.Tanh(), None), (gm.Softplus(), gm.ClipAdaptive()), (gm.ReLU(), gm.ClipNorm(0.1))] * 2
+    expected, found = ([alike(*kind) for kind in kinds] + [alike(*kinds[0], "float64")] for _ in range(2))
+    gm.set_num_threads(threads)
+    for rows in (200, 3, 90):  # the memory has to grow, and may be larger than what a batch needs
+        losses = [trainer.step(X[:rows], Y[:rows]) for trainer in expected]
+        assert gm.step_many(found, X[:rows], Y[:rows]) == losses
+    assert_same(found, expected)
+    for one, other in zip(found, expected, strict=True):
+        for field in ("delta_norm", "update_norm", "activation_mean", "activation_std", "saturation", "dead_fraction"):
+            assert np.array_equal(getattr(one.recording, field), getattr(other.recording, field)), field
+        for key, gradient in other.net.gradients().items():
+            assert np.array_equal(gradient, one.net.gradients()[key]), key
+
+
+def test_a_pass_of_ones_own_outlives_steps_of_others():
+    waiting, others = alike(gm.Tanh(), None), [alike(gm.SiLU(), None), alike(gm.ReLU(), None)]
+    dy = RNG.standard_normal((200, 4)).astype("f4")
+    waiting.net.forward(X, training=True)
+    expected = waiting.net.backward(dy)
+    same = alike(gm.Tanh(), None)
+    same.net.forward(X, training=True)
+    gm.step_many(others, X, Y)
+    assert np.array_equal(same.net.backward(dy), expected)
+    gm.step_many(others, X, Y)
+    same.apply_gradients()
+    waiting.apply_gradients()
+    assert_same([same], [waiting])
+
+
 def test_a_failing_net_does_not_stop_the_others():
     found = trainers(on_nonfinite="raise")
     found[2].net.load_state_dict({key: value * np.float32(1e30) for key, value in found[2].net.state_dict().items()})

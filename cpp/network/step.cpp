@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "network/borrowed_memory.hpp"
 #include "network/clip_adaptive.hpp"
 #include "network/trainer.hpp"
 
@@ -144,6 +145,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     pass.shares_products = network.shares_products(rows);
     const int threads = pass.shares_products ? network.threads_worth(rows, 3) : network.threads_for(rows, 3);
     network.ready_for_backward_ = network.gradients_measured_ = false;
+    const BorrowedMemory<T> borrowed(network.work_, rows);
     network.work_.reserve(rows, threads, pass.collect);
     if (clips_adaptively()) network.work_.reserve_adaptive_clip();
     // The caller's rows are read in place where they are what the kernels read: unpadded rows only feed a product.

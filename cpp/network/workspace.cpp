@@ -20,101 +20,104 @@ Index chunk_count(Index inner) {
 }  // namespace
 
 template <class T>
-Workspace<T>::Workspace(const Plan& plan) : plan_(plan), gradient_squares_(plan.parameters.size()) {
-    input_stride_ = row_stride<T>(plan.in_features);
-    scratch_stride_ = row_stride<T>(plan.max_width);
-    row_size_ = input_stride_;
+Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
+    layout_.input_stride = row_stride<T>(plan.in_features);
+    layout_.scratch_stride = row_stride<T>(plan.max_width);
+    layout_.row_size = layout_.input_stride;
     const auto place = [&](Index stride) {
-        const Index offset = row_size_;
-        row_size_ += stride;
+        const Index offset = layout_.row_size;
+        layout_.row_size += stride;
         return offset;
     };
     for (const Block& block : plan.blocks) {
-        strides_.push_back(row_stride<T>(block.width));
-        output_offsets_.push_back(place(strides_.back()));
-        normalized_offsets_.push_back(block.normalizes() ? place(strides_.back()) : 0);
+        layout_.strides.push_back(row_stride<T>(block.width));
+        layout_.output_offsets.push_back(place(layout_.strides.back()));
+        layout_.normalized_offsets.push_back(block.normalizes() ? place(layout_.strides.back()) : 0);
     }
-    for (const Index stride : strides_) delta_offsets_.push_back(place(stride));
-    deltas_end_ = row_size_;
-    input_gradient_offset_ = place(input_stride_);
-    targets_offset_ = place(padded<T>(plan.out_features));
+    for (const Index stride : layout_.strides) layout_.delta_offsets.push_back(place(stride));
+    layout_.deltas_end = layout_.row_size;
+    layout_.input_gradient_offset = place(layout_.input_stride);
+    layout_.targets_offset = place(padded<T>(plan.out_features));
     for (const NormSpec& norm : plan.norms) {
-        norm_offsets_.push_back(norm_size_);
-        norm_size_ += padded<T>(norm.width);
+        layout_.norm_offsets.push_back(layout_.norm_size);
+        layout_.norm_size += padded<T>(norm.width);
     }
     for (const Index block : plan.layer_norm_blocks) {
-        layer_norm_offsets_.push_back(layer_norm_size_);
-        layer_norm_size_ += padded<T>(plan.blocks[block].width);
+        layout_.layer_norm_offsets.push_back(layout_.layer_norm_size);
+        layout_.layer_norm_size += padded<T>(plan.blocks[block].width);
     }
     for (const Index block : plan.dense_blocks) {
-        alive_offsets_.push_back(alive_size_);
-        alive_size_ += padded<T>(plan.blocks[block].width);
+        layout_.alive_offsets.push_back(layout_.alive_size);
+        layout_.alive_size += padded<T>(plan.blocks[block].width);
     }
     for (const ParameterSpec& p : plan.parameters) {
-        statistics_offsets_.push_back(statistics_size_);
-        statistics_size_ += chunk_count(p.inner) * padded<T>(p.columns);
-        factor_offsets_.push_back(factors_size_);
-        factors_size_ += padded<T>(p.columns);
+        layout_.statistics_offsets.push_back(layout_.statistics_size);
+        layout_.statistics_size += chunk_count(p.inner) * padded<T>(p.columns);
+        layout_.factor_offsets.push_back(layout_.factors_size);
+        layout_.factors_size += padded<T>(p.columns);
     }
 }
 
 template <class T>
 void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
-    const bool more_rows = rows > rows_;
-    const bool more_threads = threads > threads_;
-    rows_ = std::max(rows, rows_);
-    threads_ = std::max(threads, threads_);
+    const bool more_rows = rows > memory_.rows;
+    const bool more_threads = threads > memory_.threads;
+    memory_.rows = std::max(rows, memory_.rows);
+    memory_.threads = std::max(threads, memory_.threads);
     if (more_rows) {
-        chunks_ = (rows_ + kRowChunk - 1) / kRowChunk;
-        arena_ = AlignedArray<T>(rows_ * row_size_);
-        scratch_ = AlignedArray<T>(rows_ * scratch_stride_);
-        norm_partials_ = AlignedArray<T>(4 * chunks_ * norm_size_);
-        row_inverse_std_ = AlignedArray<T>(static_cast<Index>(layer_norm_offsets_.size()) * rows_);
-        layer_norm_partials_ = AlignedArray<T>(2 * chunks_ * layer_norm_size_);
-        row_loss_ = AlignedArray<double>(rows_);
-        row_scale_ = AlignedArray<double>(rows_);
-        labels_ = AlignedArray<int64_t>(rows_);
+        memory_.chunks = (memory_.rows + kRowChunk - 1) / kRowChunk;
+        memory_.arena = AlignedArray<T>(memory_.rows * layout_.row_size);
+        memory_.scratch = AlignedArray<T>(memory_.rows * layout_.scratch_stride);
+        memory_.norm_partials = AlignedArray<T>(4 * memory_.chunks * layout_.norm_size);
+        memory_.row_inverse_std = AlignedArray<T>(static_cast<Index>(layout_.layer_norm_offsets.size()) * memory_.rows);
+        memory_.layer_norm_partials = AlignedArray<T>(2 * memory_.chunks * layout_.layer_norm_size);
+        memory_.row_loss = AlignedArray<double>(memory_.rows);
+        memory_.row_scale = AlignedArray<double>(memory_.rows);
+        memory_.labels = AlignedArray<int64_t>(memory_.rows);
+        memory_.gradient_squares.resize(plan_.parameters.size());
         const Index dense = static_cast<Index>(plan_.dense_blocks.size());
-        delta_squares_ = AlignedArray<ChunkSquares>(dense * chunks_);
-        moments_ = AlignedArray<ActivationMoments>(dense * chunks_);
+        memory_.delta_squares = AlignedArray<ChunkSquares>(dense * memory_.chunks);
+        memory_.moments = AlignedArray<ActivationMoments>(dense * memory_.chunks);
     }
     if (more_rows || more_threads) {
-        norm_merged_ = AlignedArray<T>(threads_ * 3 * norm_size_);
-        alive_ = AlignedArray<T>(threads_ * alive_size_);
+        memory_.norm_merged = AlignedArray<T>(memory_.threads * 3 * layout_.norm_size);
+        memory_.alive = AlignedArray<T>(memory_.threads * layout_.alive_size);
     }
     const int wanted = collect == Collect::nothing ? 0
                        : collect == Collect::full  ? kColumnStatistics
                                                    : kSquareStatistics;
-    if (wanted > column_count_) {
-        column_count_ = wanted;
-        gradient_statistics_ = AlignedArray<double>(statistics_size_ * column_count_);
-        if (collect == Collect::full) update_statistics_ = AlignedArray<double>(statistics_size_ * 6);
+    if (wanted > memory_.column_count) {
+        memory_.column_count = wanted;
+        memory_.gradient_statistics = AlignedArray<double>(layout_.statistics_size * memory_.column_count);
+        if (collect == Collect::full) memory_.update_statistics = AlignedArray<double>(layout_.statistics_size * 6);
     }
 }
 
 template <class T>
 double* Workspace<T>::gradient_statistics(Index parameter, Index chunk) {
     const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return gradient_statistics_.data() + (statistics_offsets_[parameter] + chunk * columns) * column_count_;
+    return memory_.gradient_statistics.data() +
+           (layout_.statistics_offsets[parameter] + chunk * columns) * memory_.column_count;
 }
 
 template <class T>
 double* Workspace<T>::update_statistics(Index parameter, Index chunk) {
     const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return update_statistics_.data() + (statistics_offsets_[parameter] + chunk * columns) * 6;
+    return memory_.update_statistics.data() + (layout_.statistics_offsets[parameter] + chunk * columns) * 6;
 }
 
 template <class T>
 void Workspace<T>::reserve_adaptive_clip() {
-    if (clip_factors_.size() > 0) return;
-    weight_squares_ = AlignedArray<double>(statistics_size_ * kSquareStatistics);
-    clip_factors_ = AlignedArray<T>(2 * factors_size_);
+    if (memory_.clip_factors.size() > 0) return;
+    memory_.weight_squares = AlignedArray<double>(layout_.statistics_size * kSquareStatistics);
+    memory_.clip_factors = AlignedArray<T>(2 * layout_.factors_size);
 }
 
 template <class T>
 double* Workspace<T>::weight_squares(Index parameter, Index chunk) {
     const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return weight_squares_.data() + (statistics_offsets_[parameter] + chunk * columns) * kSquareStatistics;
+    return memory_.weight_squares.data() +
+           (layout_.statistics_offsets[parameter] + chunk * columns) * kSquareStatistics;
 }
 
 template class Workspace<float>;

@@ -14,6 +14,33 @@ namespace gradiometer {
 // deltas as well; `full`: everything a recording can hold.
 enum class Collect { nothing, squares, norms, full };
 
+// Where everything stands: what depends on the layers alone. Offsets are in elements, of matrices for each row.
+struct WorkspaceLayout {
+    Index row_size = 0, input_stride = 0, scratch_stride = 0, norm_size = 0, alive_size = 0;
+    Index input_gradient_offset = 0, targets_offset = 0, statistics_size = 0, deltas_end = 0;
+    std::vector<Index> strides, output_offsets, delta_offsets, normalized_offsets, norm_offsets, alive_offsets;
+    std::vector<Index> layer_norm_offsets;
+    std::vector<Index> statistics_offsets;  // in columns of doubles, of each parameter
+    std::vector<Index> factor_offsets;      // in columns, of each parameter
+    Index layer_norm_size = 0, factors_size = 0;
+    bool operator==(const WorkspaceLayout&) const = default;
+};
+
+// The memory itself, and for how much it suffices.
+template <class T>
+struct WorkspaceMemory {
+    Index rows = 0, chunks = 0;
+    int threads = 0;
+    int column_count = 0;
+    AlignedArray<T> arena, scratch, norm_partials, norm_merged, alive, row_inverse_std, layer_norm_partials,
+        clip_factors;
+    AlignedArray<double> row_loss, row_scale, gradient_statistics, update_statistics, weight_squares;
+    std::vector<SquareSum> gradient_squares;  // of each parameter
+    AlignedArray<int64_t> labels;
+    AlignedArray<ChunkSquares> delta_squares;
+    AlignedArray<ActivationMoments> moments;
+};
+
 template <class T>
 class Workspace {
   public:
@@ -23,92 +50,88 @@ class Workspace {
     void reserve(Index rows, int threads, Collect collect);
 
     // Row strides of the matrices below, in elements.
-    Index input_stride() const { return input_stride_; }
-    Index stride(Index block) const { return strides_[block]; }
-    Index scratch_stride() const { return scratch_stride_; }
+    Index input_stride() const { return layout_.input_stride; }
+    Index stride(Index block) const { return layout_.strides[block]; }
+    Index scratch_stride() const { return layout_.scratch_stride; }
 
-    T* input() { return arena_.data(); }  // rows × in_features: a batch that was gathered or must be padded
+    T* input() { return memory_.arena.data(); }  // rows × in_features: a batch that was gathered or must be padded
     // h, what a block hands on. At a fixed place: a block without elementwise layers has its product here.
-    T* output(Index block) { return arena_.data() + rows_ * output_offsets_[block]; }
+    T* output(Index block) { return memory_.arena.data() + memory_.rows * layout_.output_offsets[block]; }
     // Forward leaves the derivative of the chain of elementwise layers here; backward overwrites it with dL/dz of the
     // block's dense layer, which the weight gradient reads.
-    T* delta(Index block) { return arena_.data() + rows_ * delta_offsets_[block]; }
+    T* delta(Index block) { return memory_.arena.data() + memory_.rows * layout_.delta_offsets[block]; }
     // The deltas of all blocks, one after the other.
     T* all_deltas() { return delta(0); }
-    Index all_deltas_size() const { return rows_ * (deltas_end_ - delta_offsets_[0]); }
-    T* normalized(Index block) { return arena_.data() + rows_ * normalized_offsets_[block]; }  // of a norm
-    T* input_gradient() { return arena_.data() + rows_ * input_gradient_offset_; }
-    T* targets() { return arena_.data() + rows_ * targets_offset_; }  // rows × out_features, dense
+    Index all_deltas_size() const { return memory_.rows * (layout_.deltas_end - layout_.delta_offsets[0]); }
+    T* normalized(Index block) {
+        return memory_.arena.data() + memory_.rows * layout_.normalized_offsets[block];
+    }  // of a norm
+    T* input_gradient() { return memory_.arena.data() + memory_.rows * layout_.input_gradient_offset; }
+    T* targets() { return memory_.arena.data() + memory_.rows * layout_.targets_offset; }  // rows × out_features, dense
 
     // Room for one matrix of the rows from `first_row` on, of any width of the network.
-    T* scratch(Index first_row) { return scratch_.data() + first_row * scratch_stride_; }
+    T* scratch(Index first_row) { return memory_.scratch.data() + first_row * layout_.scratch_stride; }
 
     // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward
     // and two for backward, which a fast thread may reach while a slow one still merges those of forward), and each
     // thread's own merged copy (three arrays; backward uses the first two again).
     T* norm_partial(Index norm, int which) {
-        return norm_partials_.data() + chunks_ * 4 * norm_offsets_[norm] + which * chunks_ * padded_norm_width(norm);
+        return memory_.norm_partials.data() + memory_.chunks * 4 * layout_.norm_offsets[norm] +
+               which * memory_.chunks * padded_norm_width(norm);
     }
     T* norm_merged(Index norm, int thread, int which) {
-        return norm_merged_.data() + thread * 3 * norm_size_ + 3 * norm_offsets_[norm] +
+        return memory_.norm_merged.data() + thread * 3 * layout_.norm_size + 3 * layout_.norm_offsets[norm] +
                which * padded_norm_width(norm);
     }
 
     // Layer norm number `norm`: 1 / std of each row; sums for gamma and beta of each chunk of rows (chunks × padded
     // width; 0: of dy, 1: of dy · x̂).
-    T* row_inverse_std(Index norm) { return row_inverse_std_.data() + norm * rows_; }
+    T* row_inverse_std(Index norm) { return memory_.row_inverse_std.data() + norm * memory_.rows; }
     T* layer_norm_partial(Index norm, int which) {
         const Index width = padded<T>(plan_.blocks[plan_.layer_norm_blocks[norm]].width);
-        return layer_norm_partials_.data() + chunks_ * 2 * layer_norm_offsets_[norm] + which * chunks_ * width;
+        return memory_.layer_norm_partials.data() + memory_.chunks * 2 * layout_.layer_norm_offsets[norm] +
+               which * memory_.chunks * width;
     }
 
-    double* row_loss() { return row_loss_.data(); }
-    double* row_scale() { return row_scale_.data(); }
-    int64_t* labels() { return labels_.data(); }
+    double* row_loss() { return memory_.row_loss.data(); }
+    double* row_scale() { return memory_.row_scale.data(); }
+    int64_t* labels() { return memory_.labels.data(); }
 
     // Of each chunk of rows of a dense layer: squares of its deltas, moments of its activation.
-    ChunkSquares* delta_squares(Index dense) { return delta_squares_.data() + dense * chunks_; }
-    ActivationMoments* moments(Index dense) { return moments_.data() + dense * chunks_; }
-    T* alive(int thread, Index dense) { return alive_.data() + thread * alive_size_ + alive_offsets_[dense]; }
+    ChunkSquares* delta_squares(Index dense) { return memory_.delta_squares.data() + dense * memory_.chunks; }
+    ActivationMoments* moments(Index dense) { return memory_.moments.data() + dense * memory_.chunks; }
+    T* alive(int thread, Index dense) {
+        return memory_.alive.data() + thread * layout_.alive_size + layout_.alive_offsets[dense];
+    }
 
     // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns
     // doubles.
-    int column_statistics_count() const { return column_count_; }
+    int column_statistics_count() const { return memory_.column_count; }
     double* gradient_statistics(Index parameter, Index chunk);
     double* update_statistics(Index parameter, Index chunk);  // weight squares, then update squares: 3 + 3
 
     // Sums of squares of whole parameters' gradients.
-    SquareSum& gradient_squares(Index parameter) { return gradient_squares_[parameter]; }
+    SquareSum& gradient_squares(Index parameter) { return memory_.gradient_squares[parameter]; }
 
     // For adaptive clipping: squares of the columns of a chunk of a parameter, three arrays; and two factors for each
     // column of a parameter, whose product its gradient is multiplied by. Both have padded columns.
     void reserve_adaptive_clip();
     double* weight_squares(Index parameter, Index chunk);
-    T* clip_factors(Index parameter) { return clip_factors_.data() + 2 * factor_offsets_[parameter]; }
+    T* clip_factors(Index parameter) { return memory_.clip_factors.data() + 2 * layout_.factor_offsets[parameter]; }
 
-    Index chunks() const { return chunks_; }
+    Index chunks() const { return memory_.chunks; }
+
+    // Works in other memory until it is called again with the same: networks of one layout, which a thread takes by
+    // turns, need the memory of one. What the batch before left is not there.
+    void exchange_memory(WorkspaceMemory<T>& other) { std::swap(memory_, other); }
+    const WorkspaceLayout& layout() const { return layout_; }
 
   private:
     Index padded_norm_width(Index norm) const { return padded<T>(plan_.norms[norm].width); }
 
     const Plan& plan_;
-    Index rows_ = 0, chunks_ = 0;
-    int threads_ = 0;
-    int column_count_ = 0;
-    Index row_size_ = 0, input_stride_ = 0, scratch_stride_ = 0, norm_size_ = 0, alive_size_ = 0;
-    Index input_gradient_offset_ = 0, targets_offset_ = 0, statistics_size_ = 0, deltas_end_ = 0;
-    std::vector<Index> strides_, output_offsets_, delta_offsets_, normalized_offsets_, norm_offsets_, alive_offsets_;
-    std::vector<Index> layer_norm_offsets_;
-    std::vector<Index> statistics_offsets_;  // in columns of doubles, of each parameter
-    std::vector<Index> factor_offsets_;      // in columns, of each parameter
-    Index layer_norm_size_ = 0, factors_size_ = 0;
-    AlignedArray<T> arena_, scratch_, norm_partials_, norm_merged_, alive_, row_inverse_std_, layer_norm_partials_,
-        clip_factors_;
-    AlignedArray<double> row_loss_, row_scale_, gradient_statistics_, update_statistics_, weight_squares_;
-    std::vector<SquareSum> gradient_squares_;  // of each parameter
-    AlignedArray<int64_t> labels_;
-    AlignedArray<ChunkSquares> delta_squares_;
-    AlignedArray<ActivationMoments> moments_;
+    WorkspaceLayout layout_;
+    WorkspaceMemory<T> memory_;
 };
 
 }  // namespace gradiometer

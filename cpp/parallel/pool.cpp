@@ -201,6 +201,10 @@ void set_work_alone(bool alone) {
     inside_task = alone;
 }
 
+bool works_alone() {
+    return inside_task;
+}
+
 void run_parallel(int threads, const std::function<void(Team&, int)>& work) {
     pool().run(threads, work);
 }

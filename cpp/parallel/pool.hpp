@@ -59,5 +59,6 @@ void run_parallel(int threads, const std::function<void(Team&, int)>& work);
 // Whether work that this thread calls stays in it. For a program that keeps the processors busy with threads of its
 // own.
 void set_work_alone(bool alone);
+bool works_alone();
 
 }  // namespace gradiometer
