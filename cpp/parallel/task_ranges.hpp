@@ -11,48 +11,56 @@ namespace gradiometer {
 
 class TaskRanges {
   public:
-    TaskRanges(ptrdiff_t count, int threads) : ranges_(static_cast<size_t>(threads)), claims_(ranges_.size()) {
+    TaskRanges(ptrdiff_t count, int threads)
+        : threads_(threads), many_(threads > kFew ? static_cast<size_t>(threads) : 0) {
+        if (threads > kFew) shares_ = many_.data();
         for (int i = 0; i < threads; ++i) {
-            ranges_[static_cast<size_t>(i)].next = count * i / threads;
-            ranges_[static_cast<size_t>(i)].end = count * (i + 1) / threads;
+            shares_[i].next = count * i / threads;
+            shares_[i].end = count * (i + 1) / threads;
         }
     }
+    TaskRanges(const TaskRanges&) = delete;
+    TaskRanges& operator=(const TaskRanges&) = delete;
 
     // The number of a task that nobody has had yet, or -1.
     ptrdiff_t next(int thread) {
-        Claim& claim = claims_[static_cast<size_t>(thread)];
-        if (claim.next == claim.end) claim = claim_some(static_cast<size_t>(thread));
+        Claim& claim = shares_[thread].claim;
+        if (claim.next == claim.end) claim = claim_some(thread);
         return claim.next < claim.end ? claim.next++ : -1;
     }
 
   private:
-    struct alignas(64) Range {
-        std::atomic<ptrdiff_t> next{0};
-        ptrdiff_t end = 0;
-    };
     // Tasks that a thread has taken and not yet begun. Only that thread looks at it.
     struct alignas(64) Claim {
         ptrdiff_t next = 0;
         ptrdiff_t end = 0;
     };
+    struct alignas(64) Share {
+        std::atomic<ptrdiff_t> next{0};
+        ptrdiff_t end = 0;
+        Claim claim;
+    };
 
     // Many while there are many, single ones toward the end: taking some waits until all that the thread has written
     // is seen by the others.
-    Claim claim_some(size_t thread) {
-        constexpr ptrdiff_t kShare = 8;
-        for (size_t i = 0; i < ranges_.size(); ++i) {
-            Range& range = ranges_[(thread + i) % ranges_.size()];
-            const ptrdiff_t left = range.end - range.next.load(std::memory_order_relaxed);
+    Claim claim_some(int thread) {
+        constexpr ptrdiff_t kPart = 8;
+        for (int i = 0; i < threads_; ++i) {
+            Share& share = shares_[(thread + i) % threads_];
+            const ptrdiff_t left = share.end - share.next.load(std::memory_order_relaxed);
             if (left <= 0) continue;
-            const ptrdiff_t count = std::max<ptrdiff_t>(1, left / kShare);
-            const ptrdiff_t first = range.next.fetch_add(count, std::memory_order_relaxed);
-            if (first < range.end) return {first, std::min(first + count, range.end)};
+            const ptrdiff_t count = std::max<ptrdiff_t>(1, left / kPart);
+            const ptrdiff_t first = share.next.fetch_add(count, std::memory_order_relaxed);
+            if (first < share.end) return {first, std::min(first + count, share.end)};
         }
         return {};
     }
 
-    std::vector<Range> ranges_;
-    std::vector<Claim> claims_;
+    static constexpr int kFew = 2;  // threads for which no memory is asked for: it would take longer than a small task
+    const int threads_;
+    Share few_[kFew];
+    std::vector<Share> many_;
+    Share* shares_ = few_;
 };
 
 }  // namespace gradiometer
