@@ -1,11 +1,11 @@
-"""A batch for which there is not enough memory: an error, and a network that goes on."""
+"""A batch, or a team of threads, for which there is not enough memory: the network goes on."""
 
 import subprocess
 import sys
 
 import pytest
 
-SCENARIO = """
+LARGE_BATCH = """
 import resource
 import numpy as np
 import gradiometer as gm
@@ -32,10 +32,41 @@ for work in (lambda: step(large_x, large_y), lambda: nets[0].forward(large_x, tr
 print("went on")
 """
 
+MANY_THREADS = """
+import resource
+import numpy as np
+import gradiometer as gm
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set and read as Linux has it")
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((2000, 64)), rng.standard_normal((2000, 8))
+
+def losses(threads):
+    gm.set_num_threads(threads)
+    net = gm.mlp(64, 8, depth=4, width=128, dtype="float64", seed=0)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(0.1), seed=0)
+    return [trainer.step(x, y) for _ in range(3)]
+
+expected = losses(1)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (120 << 20)  # too little for the stacks of 200 threads
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(losses(200) == expected)
+"""
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the limit is set and read as Linux has it")
+
+
+def run(scenario):
+    return subprocess.run([sys.executable, "-c", scenario], capture_output=True, text=True, timeout=120)
+
+
+@linux_only
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_batch_that_is_too_large_for_the_memory_leaves_a_network_that_works(alone):
-    command = [sys.executable, "-c", SCENARIO.format(alone=alone)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run(LARGE_BATCH.format(alone=alone))
     assert done.stdout.strip() == "no memory, no memory, went on", (done.returncode, done.stderr)
+
+
+@linux_only
+def test_threads_that_the_system_does_not_give_are_done_without():
+    done = run(MANY_THREADS)
+    assert done.stdout.strip() == "True", (done.returncode, done.stderr)
