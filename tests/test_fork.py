@@ -49,6 +49,41 @@ def test_training_works_after_a_fork():
     assert np.array_equal(train(1), expected)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.usefixtures("restore_threads")
+def test_a_child_takes_many_networks_on_though_others_were_in_the_midst_of_it():
+    """The networks of step_many share memory under a lock, which nobody in the child could give back."""
+    gm.set_num_threads(2)
+    x, y, done = np.ones((500, 2), "f4"), np.ones((500, 1), "f4"), threading.Event()
+
+    def trainers():
+        nets = [gm.Network(2, [gm.Dense(1)], seed=seed) for seed in range(2)]
+        return [gm.Trainer(net, loss="mse", optimizer=gm.SGD(0.1), record=None) for net in nets]
+
+    def work():
+        while not done.is_set():
+            gm.train_many(trainers(), x, y, epochs=1, batch_size=1)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(40):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                child = os.fork()
+            if child == 0:
+                signal.alarm(PATIENCE)
+                gm.set_num_threads(1)
+                gm.step_many(trainers(), x, y)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0, f"the child has not made its step within {PATIENCE} s: it hangs"
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_worker_processes_give_the_same_bits(method):
     if method not in multiprocessing.get_all_start_methods():

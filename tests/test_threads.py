@@ -48,7 +48,7 @@ def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [1, 5, 32, 33])
+@pytest.mark.parametrize("rows", [1, 5, 8, 9])
 def test_a_few_rows_through_large_layers_give_the_same_bits(rows, dtype):
     expected = train(LARGE, 1, dtype, 15, rows=rows)
     for threads in (2, 3, 7):

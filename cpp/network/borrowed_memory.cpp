@@ -1,8 +1,10 @@
 #include "network/borrowed_memory.hpp"
 
+#include <pthread.h>
+
 #include <mutex>
-#include <thread>
 #include <utility>
+#include <vector>
 
 #include "parallel/pool.hpp"
 
@@ -12,29 +14,29 @@ namespace {
 constexpr Index kLargestBatch = 16 * 1024 * 1024;  // bytes
 constexpr size_t kLent = 16;                       // pieces of memory that are kept
 
-template <class T>
-struct Piece {
-    WorkspaceLayout layout;
-    std::thread::id last_user;
-    WorkspaceMemory<T> memory;
-};
-
 // What nobody uses at the moment, the latest last. Never destroyed: threads may still step while the process ends.
 template <class T>
 struct Shelf {
     std::mutex mutex;
-    std::vector<Piece<T>> pieces;
+    std::vector<LentMemory<T>> pieces;
 };
 
 template <class T>
 Shelf<T>& shelf() {
-    static Shelf<T>* only = new Shelf<T>;
+    static Shelf<T>* only = [] {
+        // The child of a fork has no thread that could give the lock back.
+        pthread_atfork([] { shelf<T>().mutex.lock(); }, [] { shelf<T>().mutex.unlock(); },
+                       [] { shelf<T>().mutex.unlock(); });
+        Shelf<T>* fresh = new Shelf<T>;
+        fresh->pieces.reserve(kLent);
+        return fresh;
+    }();
     return *only;
 }
 
 // The memory that this thread had last, or any other; nothing (which has no rows yet) where there is none.
 template <class T>
-WorkspaceMemory<T> take(const WorkspaceLayout& layout) {
+LentMemory<T> take(const WorkspaceLayout& layout) {
     const std::lock_guard lock(shelf<T>().mutex);
     auto& pieces = shelf<T>().pieces;
     auto best = pieces.rend();
@@ -43,18 +45,20 @@ WorkspaceMemory<T> take(const WorkspaceLayout& layout) {
         if (best == pieces.rend() || piece->last_user == std::this_thread::get_id()) best = piece;
         if (piece->last_user == std::this_thread::get_id()) break;
     }
-    if (best == pieces.rend()) return {};
-    WorkspaceMemory<T> memory = std::move(best->memory);
+    if (best == pieces.rend()) return {layout, std::this_thread::get_id(), {}};
+    LentMemory<T> piece = std::move(*best);
     pieces.erase(std::next(best).base());
-    return memory;
+    piece.last_user = std::this_thread::get_id();
+    return piece;
 }
 
+// Asks for no memory: it is called by a destructor.
 template <class T>
-void give_back(const WorkspaceLayout& layout, WorkspaceMemory<T> memory) {
+void give_back(LentMemory<T> piece) noexcept {
     const std::lock_guard lock(shelf<T>().mutex);
     auto& pieces = shelf<T>().pieces;
     if (pieces.size() == kLent) pieces.erase(pieces.begin());
-    pieces.push_back({layout, std::this_thread::get_id(), std::move(memory)});
+    pieces.push_back(std::move(piece));
 }
 
 }  // namespace
@@ -64,15 +68,15 @@ BorrowedMemory<T>::BorrowedMemory(Workspace<T>& workspace, Index rows)
     : workspace_(workspace),
       borrows_(works_alone() && rows * workspace.layout().row_size * static_cast<Index>(sizeof(T)) <= kLargestBatch) {
     if (!borrows_) return;
-    memory_ = take<T>(workspace_.layout());
-    workspace_.exchange_memory(memory_);
+    lent_ = take<T>(workspace_.layout());
+    workspace_.exchange_memory(lent_.memory);
 }
 
 template <class T>
 BorrowedMemory<T>::~BorrowedMemory() {
     if (!borrows_) return;
-    workspace_.exchange_memory(memory_);
-    give_back(workspace_.layout(), std::move(memory_));
+    workspace_.exchange_memory(lent_.memory);
+    give_back(std::move(lent_));
 }
 
 template class BorrowedMemory<float>;

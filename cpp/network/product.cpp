@@ -18,6 +18,12 @@ ColumnRange columns_of_thread(const Pass<T>& pass, const Team& team, int thread,
     return {panels * thread / team.size() * panel, std::min(panels * (thread + 1) / team.size() * panel, columns)};
 }
 
+// A thread that only helps writes its columns of the product, and nothing after it.
+template <class T>
+Ahead<T> ahead_of_thread(const Pass<T>& pass, int thread, const Ahead<T>& ahead, const T* product) {
+    return pass.only_helps(thread) ? Ahead<T>{.b = ahead.b, .written = product} : ahead;
+}
+
 // Calls the function, in all threads at the same time where they share the product.
 template <class T, class Multiply>
 void with_others(Pass<T>& pass, Team& team, const Multiply& multiply) {
@@ -37,9 +43,11 @@ void forward_product(Pass<T>& pass, Team& team, int thread, RowRange mine, Index
     const T* bias = block.bias == kNone ? nullptr : pass.parameters.values(block.bias);
     const ColumnRange columns = columns_of_thread(pass, team, thread, block.width);
     with_others(pass, team, [&] {
+        T* out = z + columns.begin;
         pass.kernels.matmul(mine.count(), block.in_width, columns.end - columns.begin, h, h_stride,
                             pass.parameters.values(block.weight) + columns.begin * block.in_width,
-                            bias ? bias + columns.begin : nullptr, z + columns.begin, pass.work.stride(number), ahead);
+                            bias ? bias + columns.begin : nullptr, out, pass.work.stride(number),
+                            ahead_of_thread<T>(pass, thread, ahead, out));
     });
 }
 
@@ -52,7 +60,8 @@ void backward_product(Pass<T>& pass, Team& team, int thread, RowRange mine, Inde
     with_others(pass, team, [&] {
         pass.kernels.matmul_transposed(mine.count(), block.width, block.in_width, columns.begin, columns.end,
                                        pass.work.delta(number) + mine.begin * stride, stride,
-                                       pass.parameters.values(block.weight), dh, dh_stride, ahead);
+                                       pass.parameters.values(block.weight), dh, dh_stride,
+                                       ahead_of_thread<T>(pass, thread, ahead, dh));
     });
 }
 

@@ -226,8 +226,6 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
     if (pass.collect == Collect::full && !refused_)
         for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);
-    if (pass.collect == Collect::full && !refused_)
-        for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);
     network.ready_for_backward_ = network.gradients_measured_ = false;
     pass.running_is_pending = false;
     finish(pass, loss, learning_rate);

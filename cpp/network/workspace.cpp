@@ -1,6 +1,7 @@
 #include "network/workspace.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gradiometer {
 namespace {
@@ -60,37 +61,42 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
 
 template <class T>
 void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
-    const bool more_rows = rows > memory_.rows;
-    const bool more_threads = threads > memory_.threads;
-    memory_.rows = std::max(rows, memory_.rows);
-    memory_.threads = std::max(threads, memory_.threads);
-    if (more_rows) {
-        memory_.chunks = (memory_.rows + kRowChunk - 1) / kRowChunk;
-        memory_.arena = AlignedArray<T>(memory_.rows * layout_.row_size);
-        memory_.scratch = AlignedArray<T>(memory_.rows * layout_.scratch_stride);
-        memory_.norm_partials = AlignedArray<T>(4 * memory_.chunks * layout_.norm_size);
-        memory_.row_inverse_std = AlignedArray<T>(static_cast<Index>(layout_.layer_norm_offsets.size()) * memory_.rows);
-        memory_.layer_norm_partials = AlignedArray<T>(2 * memory_.chunks * layout_.layer_norm_size);
-        memory_.row_loss = AlignedArray<double>(memory_.rows);
-        memory_.row_scale = AlignedArray<double>(memory_.rows);
-        memory_.labels = AlignedArray<int64_t>(memory_.rows);
-        memory_.gradient_squares.resize(plan_.parameters.size());
-        const Index dense = static_cast<Index>(plan_.dense_blocks.size());
-        memory_.delta_squares = AlignedArray<ChunkSquares>(dense * memory_.chunks);
-        memory_.moments = AlignedArray<ActivationMoments>(dense * memory_.chunks);
-    }
-    if (more_rows || more_threads) {
-        memory_.norm_merged = AlignedArray<T>(memory_.threads * 3 * layout_.norm_size);
-        memory_.alive = AlignedArray<T>(memory_.threads * layout_.alive_size);
-    }
     const int wanted = collect == Collect::nothing ? 0
                        : collect == Collect::full  ? kColumnStatistics
                                                    : kSquareStatistics;
-    if (wanted > memory_.column_count) {
-        memory_.column_count = wanted;
-        memory_.gradient_statistics = AlignedArray<double>(layout_.statistics_size * memory_.column_count);
-        if (collect == Collect::full) memory_.update_statistics = AlignedArray<double>(layout_.statistics_size * 6);
+    const bool more_rows = rows > memory_.rows;
+    const bool more_threads = threads > memory_.threads;
+    const bool more_statistics = wanted > memory_.column_count;
+    if (!more_rows && !more_threads && !more_statistics) return;
+    // If there is not enough of it, an exception leaves an empty memory, not one that says it suffices.
+    WorkspaceMemory<T> memory = std::exchange(memory_, {});
+    memory.rows = std::max(rows, memory.rows);
+    memory.threads = std::max(threads, memory.threads);
+    if (more_rows) {
+        memory.chunks = (memory.rows + kRowChunk - 1) / kRowChunk;
+        memory.arena = AlignedArray<T>(memory.rows * layout_.row_size);
+        memory.scratch = AlignedArray<T>(memory.rows * layout_.scratch_stride);
+        memory.norm_partials = AlignedArray<T>(4 * memory.chunks * layout_.norm_size);
+        memory.row_inverse_std = AlignedArray<T>(static_cast<Index>(layout_.layer_norm_offsets.size()) * memory.rows);
+        memory.layer_norm_partials = AlignedArray<T>(2 * memory.chunks * layout_.layer_norm_size);
+        memory.row_loss = AlignedArray<double>(memory.rows);
+        memory.row_scale = AlignedArray<double>(memory.rows);
+        memory.labels = AlignedArray<int64_t>(memory.rows);
+        memory.gradient_squares.resize(plan_.parameters.size());
+        const Index dense = static_cast<Index>(plan_.dense_blocks.size());
+        memory.delta_squares = AlignedArray<ChunkSquares>(dense * memory.chunks);
+        memory.moments = AlignedArray<ActivationMoments>(dense * memory.chunks);
     }
+    if (more_rows || more_threads) {
+        memory.norm_merged = AlignedArray<T>(memory.threads * 3 * layout_.norm_size);
+        memory.alive = AlignedArray<T>(memory.threads * layout_.alive_size);
+    }
+    if (more_statistics) {
+        memory.column_count = wanted;
+        memory.gradient_statistics = AlignedArray<double>(layout_.statistics_size * memory.column_count);
+        if (collect == Collect::full) memory.update_statistics = AlignedArray<double>(layout_.statistics_size * 6);
+    }
+    memory_ = std::move(memory);
 }
 
 template <class T>

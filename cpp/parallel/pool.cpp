@@ -11,6 +11,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -65,7 +66,9 @@ class Pool {
             return;
         }
         const std::lock_guard<std::mutex> mine(busy_, std::adopt_lock);
-        while (static_cast<int>(workers_.size()) < threads - 1) start_worker();
+        while (static_cast<int>(workers_.size()) < threads - 1)
+            if (!start_worker()) break;
+        threads = std::min(threads, static_cast<int>(workers_.size()) + 1);
         Team team(threads);
         team_ = &team;
         work_ = &work;
@@ -89,11 +92,18 @@ class Pool {
         std::atomic<unsigned> task{0};
     };
 
-    void start_worker() {
+    // False: the system gives no more threads; the work is done by those that there are.
+    bool start_worker() {
         workers_.push_back(std::make_unique<Worker>());
         Worker& worker = *workers_.back();
         const int number = static_cast<int>(workers_.size());
-        std::thread([this, &worker, number] { serve(worker, number); }).detach();
+        try {
+            std::thread([this, &worker, number] { serve(worker, number); }).detach();
+        } catch (const std::system_error&) {
+            workers_.pop_back();
+            return false;
+        }
+        return true;
     }
 
     void serve(Worker& worker, int number) {

@@ -1,14 +1,18 @@
 // The pool: every thread of a team runs once, a meeting's work runs once before anyone goes on, tasks may be started
-// from several threads at once and from inside a task.
+// from several threads at once and from inside a task. A shared list of tasks: every one is taken once.
 #include "parallel/pool.hpp"
 
+#include <atomic>
 #include <cstdio>
 #include <thread>
 #include <vector>
 
+#include "parallel/task_ranges.hpp"
+
 namespace {
 
 using gradiometer::run_parallel;
+using gradiometer::TaskRanges;
 using gradiometer::Team;
 
 bool good = true;
@@ -41,10 +45,27 @@ void try_team(int threads) {
     }
 }
 
+// `ranges` may be more than the threads that come: the pool may be taken.
+void try_tasks(ptrdiff_t count, int ranges, int threads) {
+    TaskRanges tasks(count, ranges);
+    std::vector<std::atomic<int>> taken(static_cast<size_t>(count));
+    run_parallel(threads, [&](Team&, int thread) {
+        for (ptrdiff_t task; (task = tasks.next(thread)) >= 0;) ++taken[static_cast<size_t>(task)];
+        expect(tasks.next(thread) == -1, "a list that has ended must not begin again");
+    });
+    for (const std::atomic<int>& times : taken) expect(times == 1, "each task must be taken once");
+}
+
 }  // namespace
 
 int main() {
     for (const int threads : {1, 2, 3, 8}) try_team(threads);
+    for (const int threads : {1, 2, 3, 8}) {
+        for (const ptrdiff_t count : {0, 1, 2, 7, 8, 9, 64, 1000}) {
+            for (int repeat = 0; repeat < 20; ++repeat) try_tasks(count, threads, threads);
+            try_tasks(count, threads, 1);
+        }
+    }
     // Several threads of the program at once: the pool serves one, the others work alone.
     std::vector<std::thread> callers;
     std::vector<int> inner(4, 0);
