@@ -111,6 +111,10 @@ def test_the_title_tells_the_verdict():
 
 
 def test_wrong_kind_and_nothing_to_draw():
+    with pytest.raises(TypeError, match=r"kind must be one of 'flow', .*, not \['flow'\]"):
+        make_recording(np.ones((2, 3))).plot(["flow"])
+    with pytest.raises(TypeError, match="theory must be a bool, not 'yes'"):
+        make_recording(np.ones((2, 3))).plot(theory="yes")
     with pytest.raises(ValueError, match="kind is 'flwo'; it must be one of 'flow'"):
         make_recording(np.ones((2, 3))).plot("flwo")
     with pytest.raises(ValueError, match="no steps"):

@@ -31,11 +31,24 @@ def empty(mode, layers=2):
         ([record(line(0))], ["a", "b"], ValueError, "there are 1 recordings but 2 names"),
         ([record(line(0))], "a", TypeError, "names must be a sequence of strings, not 'a'"),
         ([record(line(0))], [1], TypeError, "names must be a sequence of strings"),
+        ([record(line(0))], 1, TypeError, "names must be a sequence of strings, not 1"),
+        ([record(line(0))], {"a": 1}, TypeError, "names must be a sequence of strings, not {"),
     ],
 )
 def test_wrong_arguments(recordings, names, error, message, tmp_path):
     with pytest.raises(error, match=message):
         gm.report(recordings, tmp_path / "a.html", names=names)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_paths_and_titles(tmp_path):
+    recording = record(line(0))
+    with pytest.raises(TypeError, match=r"path must be a path .* not 3"):
+        recording.report(3)
+    with pytest.raises(ValueError, match="path must be a path without null characters"):
+        recording.report(f"{tmp_path}/a\0.html")
+    with pytest.raises(TypeError, match="title must be a str, not 3"):
+        gm.report(recording, tmp_path / "a.html", title=3)
     assert not list(tmp_path.iterdir())
 
 

@@ -150,6 +150,16 @@ def test_signals_beyond_the_range_of_a_float64_have_a_slope(digits):
     assert np.isfinite(got.spread).all()
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_gradients_whose_squares_are_beyond_a_float64_at_the_output(size, digits):
+    net = gm.mlp(64, 10, depth=2, width=16, bias=False, dtype="float64", seed=0)
+    x, y = digits[0][:8], np.random.default_rng(0).normal(size=(8, 10))
+    last = np.zeros((10, 16))  # so that the outputs are zero, and all of the gradient is that of the targets
+    net.load_state_dict({**net.state_dict(), "4.weight": last + 1e-200})
+    one, other = predict(net, x, y, "mse"), predict(net, x, size * y, "mse")
+    assert other.grad_norm[-1] == pytest.approx(one.grad_norm[-1] * size, rel=1e-9)
+
+
 def test_a_batch_whose_squares_are_beyond_a_float64_is_refused(digits):
     net = gm.mlp(64, 10, depth=2, width=16, dtype="float64", seed=0)
     with pytest.raises(ValueError, match=r"variance of the outputs of layers\[0\] is beyond what a float64 can hold"):
@@ -184,6 +194,13 @@ def test_a_batch_of_512_rows_has_a_prediction():
         (lambda net, x, y: predict(net, x, y + 0.5, "cross_entropy"), TypeError, "integer class labels"),
         (lambda net, x, y: predict(net, x, y + 7, "cross_entropy"), ValueError, "labels in y must be from 0 to 9"),
         (lambda net, x, y: predict(net, x, y, "mse"), ValueError, "y has shape"),
+        (lambda net, x, y: predict(net, x, y, 3), ValueError, "loss must be one of .*, not 3"),
+        (lambda net, x, y: predict(net, x, x[:, :10] * np.nan, "mse"), ValueError, "y must be finite"),
+        (
+            lambda net, x, y: predict(net, x, np.full((128, 10), 1.5), "bce_with_logits"),
+            ValueError,
+            "targets of bce_with_logits in y must be from 0 to 1, not 1.5 to 1.5",
+        ),
         (lambda net, x, y: predict(net, x, [["a"] * 10] * 128, "mse"), TypeError, "y must hold numbers"),
         (lambda net, x, y: predict(net, x[:, :5]), ValueError, "64"),
         (lambda net, x, y: predict(gm.Network(64, [gm.Tanh()]), x), ValueError, "at least one dense layer"),

@@ -147,3 +147,19 @@ def test_layers_in_other_places(layers):
         ratios.append([delta / delta[-1] / got.delta_norm, trainer.recording.grad_norm[0] / got.grad_norm])
     # Ten outputs and 200 units: some 3 % over six seeds.
     assert np.mean(ratios, axis=0) == pytest.approx(1, abs=0.1)
+
+
+def test_eigenvectors_of_other_processors_make_the_same_draws(monkeypatch):
+    """Their signs are free, and each processor's linear algebra chooses them in its own way."""
+    x = np.random.default_rng(6).normal(size=(12, 30))
+    net = gm.mlp(30, 3, depth=4, width=20, batch_norm=True, seed=0)
+    here, eigh = gm.theory.predict(net, x), np.linalg.eigh
+
+    def other_signs(matrix):
+        values, vectors = eigh(matrix)
+        return values, vectors * np.where(np.arange(len(values)) % 2, 1, -1)
+
+    monkeypatch.setattr(np.linalg, "eigh", other_signs)
+    there = gm.theory.predict(net, x)
+    assert there.slope == pytest.approx(here.slope, rel=1e-9)
+    assert there.spread == pytest.approx(here.spread, rel=1e-6)

@@ -69,9 +69,11 @@ def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = 
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the value if it can name a file; raise a TypeError if not."""
+    """Return the value if it can name a file; raise a TypeError or ValueError if not."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path (a str or an os.PathLike), not {value!r}")
+    if "\0" in os.fsdecode(value):
+        raise ValueError(f"{name} must be a path without null characters, not {value!r}")
     return value
 
 

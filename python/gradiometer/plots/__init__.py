@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradiometer._checks import check_type
 from gradiometer.plots.flow import flow
 from gradiometer.plots.heatmap import heatmap
 from gradiometer.plots.phase import phase
@@ -22,8 +23,11 @@ KINDS = {"flow": flow, "heatmap": heatmap, "time": time, "phase": phase}
 
 def draw(recording: Recording, kind: str = "flow", ax: Axes | None = None, theory: bool = False) -> Axes:
     """Draw a picture of the given kind; see ``Recording.plot``."""
+    if not isinstance(kind, str):
+        raise TypeError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r}")
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(map(repr, KINDS))}")
+    check_type("theory", theory, bool)
     if not len(recording):
         raise ValueError("there is nothing to plot: the recording has no steps (was it made with record=None?)")
     if not recording.layer_names:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from gradiometer._checks import check_path, check_type
 from gradiometer._files import replace_file
 from gradiometer.recording import Recording
 from gradiometer.reports.thinning import MOST_RUNS
@@ -39,7 +40,7 @@ def report(
     Raises
     ------
     TypeError
-        If something else than recordings is given.
+        If something else than recordings is given, or path, names or title are of a wrong type.
     ValueError
         If there is no recording, or more than 24; if one has no steps, no layers or no gradients; or if there are not
         as many names.
@@ -50,6 +51,9 @@ def report(
     """
     chosen = _checked(recordings)
     called = _names(names, len(chosen))
+    check_path("path", path)
+    if title is not None:
+        check_type("title", title, str)
     try:
         import bokeh  # noqa: F401
         import jinja2  # noqa: F401
@@ -92,7 +96,8 @@ def _checked(recordings: Recording | Iterable[Recording]) -> list[Recording]:
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
     if names is None:
         return ["this run"] if count == 1 else [f"run {number + 1}" for number in range(count)]
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed = isinstance(names, Iterable) and not isinstance(names, (str, Mapping))
+    if not listed or not all(isinstance(name, str) for name in names):
         raise TypeError(f"names must be a sequence of strings, not {names!r}")
     if len(names) != count:
         raise ValueError(f"there are {count} recordings but {len(names)} names")

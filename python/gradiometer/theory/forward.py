@@ -19,7 +19,7 @@ from gradiometer.theory.moments import piecewise_linear
 from gradiometer.theory.residual import LayerNormStage, layer_normalized
 from gradiometer.theory.sampling import SampledWay
 from gradiometer.theory.stages import ActivationStage, DropoutStage, Stage
-from gradiometer.theory.way import Way, has_dense
+from gradiometer.theory.way import Way, has_dense, square_root
 
 __all__ = ["Forward", "forward", "typical_outputs"]
 
@@ -105,9 +105,9 @@ class Forward(NamedTuple):
 def forward(layers: Sequence[Layer], state: Mapping[str, Any], x: Array, keep_inputs: bool) -> Iterator[Forward]:
     """Yield the stages of a network for a batch x, (rows, in_features).
 
-    Without batch norm of random numbers they are those of the limit of wide layers, once. With it, rows act on each
-    other, and the limit is not enough (see `gradiometer.theory.sampling`): they come `DRAWS` times, each for another
-    draw of the weights. The draws are the same at every call.
+    Without batch norm of random numbers and residual connections they are those of the limit of wide layers, once.
+    With either, the limit is not enough (see `gradiometer.theory.sampling`): they come `FEWEST_DRAWS` to `MOST_DRAWS`
+    times, each for another draw of the weights. The draws are the same at every call.
 
     The state is a state dict, in which the root mean square of an array may stand for it behind the first dense layer.
 
@@ -160,9 +160,7 @@ def typical_outputs(layers: Sequence[Layer], state: Mapping[str, Any], covarianc
     draws : array, (rows, units of the last dense layer)
         Standard normal numbers, which become its outputs.
     """
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    outputs = (vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ draws
-    after = _ExpectedWay(outputs, state, keep_inputs=False)
+    after = _ExpectedWay(square_root(covariance) @ draws, state, keep_inputs=False)
     last = max(number for number, layer in enumerate(layers) if has_dense([layer]))
     for number, layer in enumerate(layers[last + 1 :], last + 1):
         if not isinstance(layer, Dropout):

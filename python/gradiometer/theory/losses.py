@@ -18,7 +18,7 @@ def loss_gradient(loss: str, output: Array, y: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If there is no such loss, or y does not fit the output.
+        If there is no such loss, or y does not fit the output, is not finite or out of the loss's range.
     TypeError
         If y does not hold numbers, or labels that are no integers.
     """
@@ -41,6 +41,12 @@ def loss_gradient(loss: str, output: Array, y: ArrayLike) -> Array:
         raise TypeError(f"y must hold numbers, not dtype {target.dtype}")
     if target.shape != output.shape:
         raise ValueError(f"y has shape {target.shape}; it must be {output.shape}, that of the output")
+    if not np.isfinite(target).all():
+        raise ValueError("y must be finite, but it holds NaN or infinite numbers")
+    if loss == "bce_with_logits" and (target.min() < 0 or target.max() > 1):
+        raise ValueError(
+            f"targets of bce_with_logits in y must be from 0 to 1, not {target.min():g} to {target.max():g}"
+        )
     if loss == "mse":
         return np.asarray(2.0 * (output - target) / output.size)
     return np.asarray((0.5 * (1.0 + np.tanh(output / 2.0)) - target) / output.size)

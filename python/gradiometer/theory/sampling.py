@@ -28,7 +28,7 @@ from gradiometer.theory.moments import values
 from gradiometer.theory.residual import LayerNormStage, ResidualStage, layer_normalized
 from gradiometer.theory.sharing import SharedWeights, overlap
 from gradiometer.theory.stages import DenseStage, Stage
-from gradiometer.theory.way import Way
+from gradiometer.theory.way import Way, square_root
 
 __all__ = ["SampledNormStage", "SampledWay", "SlopeStage"]
 
@@ -141,10 +141,9 @@ class SampledWay(Way):
         self._close_block()
         self._slopes = []
         before = overlap(self._units)
-        factor = self._units  # times its transpose it is the covariance, as a smaller one is that has its eigenvectors
+        factor = self._units  # times its transpose it is the covariance, as a smaller one is
         if self._width > len(factor):
-            eigenvalues, vectors = np.linalg.eigh(factor @ factor.T)
-            factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+            factor = square_root(factor @ factor.T)
         shape = factor.shape[1], layer.out_features
         weights = self._rotation(*shape) if self._rotated else self._random.standard_normal(shape)
         biases = math.sqrt(bias) * self._random.standard_normal(layer.out_features)

@@ -16,7 +16,7 @@ from gradiometer.layers import BatchNorm, Dense, Dropout, LayerNorm, Residual
 from gradiometer.theory.moments import values
 from gradiometer.theory.stages import DenseStage, Stage
 
-__all__ = ["Way", "has_dense"]
+__all__ = ["Way", "has_dense", "square_root"]
 
 Array = NDArray[np.float64]
 
@@ -164,3 +164,13 @@ class Way:
 def has_dense(layers: Sequence[Layer]) -> bool:
     """Tell whether there is a dense layer among these, or inside of one of them."""
     return any(isinstance(leaf.layer, Dense) for leaf in leaves_of(layers))
+
+
+def square_root(covariance: Array) -> Array:
+    """Return the symmetric square root of a covariance matrix, (rows, rows).
+
+    Other factors would do, but this one is unique, and small errors of rounding stay small in it. With the signs of
+    eigenvectors, which each processor's linear algebra chooses by itself, the same random numbers would be other draws.
+    """
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T)
