@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import os
-import secrets
 from typing import Any, TypeVar
 
 import numpy as np
@@ -99,7 +98,7 @@ def check_width(name: str, value: int) -> int:
 def check_seed(seed: int | None) -> int:
     """Return a seed from 0 to 2⁶⁴ - 1: the one given, or one from the operating system."""
     if seed is None:
-        return secrets.randbits(63)
+        return int.from_bytes(os.urandom(8), "little") >> 1  # what secrets.randbits does, without its slow import
     number = check_integer("seed", seed, minimum=0, maximum=None)
     if number >= 2**64:
         raise ValueError(f"seed must be below 2**64, not {number}")
