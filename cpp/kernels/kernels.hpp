@@ -96,15 +96,15 @@ struct UpdateSpec {
 constexpr double kSmallCoefficient = 0x1p-100;
 constexpr double kCoefficientPower = 0x1p-64;
 
-// Results for one chunk of rows stand on a cache line of their own, as chunks belong to different threads.
+// Results for one chunk of rows.
 
 // Sums of squares of the entries, as the first kSquareStatistics say.
-struct alignas(kAlignment) ChunkSquares {
+struct ChunkSquares {
     double sum[kSquareStatistics];
 };
 
 // Statistics of the output of an activation.
-struct alignas(kAlignment) ActivationMoments {
+struct ActivationMoments {
     double mean;
     double squared_deviations;  // from this chunk's own mean
     double saturated;           // entries whose |derivative| is below the threshold
