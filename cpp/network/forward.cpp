@@ -165,12 +165,7 @@ void finish_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index nu
         if (pass.stopped) return;
         in = {after_norm, stride};
     }
-    if (block.chain.empty()) return;
-    // What is measured is read again at once: a chunk of rows at a time is still in the first cache.
-    const Index together = pass.collect == Collect::full ? kRowChunk : mine.count();
-    for (Index r = mine.begin; r < mine.end; r += together)
-        run_chain(pass, thread, {r, std::min(r + together, mine.end)}, number,
-                  Rows<T>{in.data + (r - mine.begin) * in.stride, in.stride});
+    if (!block.chain.empty()) run_chain(pass, thread, mine, number, in);
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
         if (refused_) return;
         update(pass, learning_rate, updates, thread);
         if (pass.collect != Collect::full) return;
-        team.meet([] {});
+        team.meet();
         for (Index i; (i = updates_measured.next(thread)) >= 0;) measurements_.take_update(pass, i);
     });
     if (pass.stopped) throw Interrupted();
