@@ -74,7 +74,7 @@ class Pool {
         work_ = &work;
         running_.store(threads - 1, std::memory_order_relaxed);
         for (int i = 0; i < threads - 1; ++i) {
-            workers_[i]->task.fetch_add(1, std::memory_order_release);
+            workers_[i]->task.fetch_add(1, std::memory_order_seq_cst);  // as for Team::meet
             workers_[i]->task.notify_one();
         }
         // The workers use `team` and `work`, which live in this frame: whatever happens, wait for them.
@@ -111,7 +111,7 @@ class Pool {
         for (unsigned seen = 0;; ++seen) {
             wait_for_change(worker.task, seen, kSpinsForTask);
             (*work_)(*team_, number);
-            if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+            if (running_.fetch_sub(1, std::memory_order_seq_cst) == 1) running_.notify_one();
         }
     }
 

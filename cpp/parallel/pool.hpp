@@ -34,7 +34,9 @@ class Team {
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
             alone();
             arrived_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
+            // Not only a release: notify looks whether anyone sleeps, and must not do that before a waiter, who looks
+            // at the round once more before it sleeps, can see the new one.
+            round_.store(round + 1, std::memory_order_seq_cst);
             round_.notify_all();
         } else {
             wait(round);
