@@ -7,13 +7,14 @@
 namespace gradiometer {
 namespace {
 
-// Where dL/dh of a block is to be put: straight into its delta where that is dL/dz already, else into scratch, to be
-// multiplied by the derivative.
+// Where dL/dh of a block is to be put: into its delta, where it becomes dL/dz, unless the derivative that it is to be
+// multiplied by stands there.
 template <class T>
 T* gradient_target(Pass<T>& pass, Index number, Index first_row) {
     Workspace<T>& work = pass.work;
-    return pass.plan.blocks[number].chain.empty() ? work.delta(number) + first_row * work.stride(number)
-                                                  : work.scratch(first_row);
+    const Block& block = pass.plan.blocks[number];
+    return block.chain.empty() || block.slope_from_output ? work.delta(number) + first_row * work.stride(number)
+                                                          : work.scratch(first_row);
 }
 
 // What the block before reads and writes when the product of this one has given it dL/dh.
@@ -76,7 +77,7 @@ void begin_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index num
     const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
     if (!block.chain.empty())
         pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
-                                   work.scratch(mine.begin), stride,
+                                   gradient_target(pass, number, mine.begin), stride,
                                    block.slope_from_output ? work.output(number) + mine.begin * stride : delta, stride,
                                    delta, stride, squares_in_chain ? squares : nullptr);
     if (block.layer_norm != kNone) layer_norm_backward_rows(pass, mine, number);
