@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/kernels.hpp"
-#include "simd/vector.hpp"
+#include "simd/lanes.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/panel.hpp"
+#include "simd/lanes.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -31,27 +32,35 @@ void unpack_transposed(Index inner, Index columns, const T* panels, T* row_major
     }
 }
 
+// A square of a matrix whose rows are `stride` apart: its columns are put to rows of `out`. Of a square at the edge
+// there are only so many rows, the others give zeros, and only so many columns.
+template <bool at_edge, class T>
+GM_INLINE void transposed_square(const T* from, Index stride, Index rows, Index columns, Index ahead, T* out,
+                                 Index out_stride) {
+    Vec<T> square[kLanes<T>];
+    GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i, from += stride) {
+        square[i] = !at_edge || i < rows ? load(from) : zero<T>();
+        prefetch(from + ahead);
+    }
+    transpose(square);
+    GM_UNROLL for (Index j = 0; j < kLanes<T>; ++j) if (!at_edge || j < columns) store(out + j * out_stride, square[j]);
+}
+
 // A slice of one panel of the transpose (columns × inner): out[column - begin][k - first], for the columns begin … end
 // of the (inner × columns) matrix and the `width` rows from `first` on. Rows beyond the matrix give zeros. `begin` is a
 // multiple of a panel. What stands `ahead` elements behind the entries is fetched into the second cache meanwhile.
 template <class T>
 GM_INLINE void transposed_slice(Index inner, Index columns, const T* panels, Index begin, Index end, Index first,
                                 Index width, Index ahead, T* out) {
-    for (Index column = begin; column < end; column += kLanes<T>) {
+    for (Index column = begin; column < end; column += kLanes<T>, out += kLanes<T> * width) {
         const Index panel = column / kPanel<T>;
         const Index stride = panel_vectors<T>(columns, panel) * kLanes<T>;
-        const T* from = panels + panel * kPanel<T> * inner + column % kPanel<T>;
-        const Index count = end - column < kLanes<T> ? end - column : kLanes<T>;
+        const T* from = panels + panel * kPanel<T> * inner + column % kPanel<T> + first * stride;
         for (Index k = 0; k < width; k += kLanes<T>) {
-            Vec<T> square[kLanes<T>];
-            GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i) {
-                const T* row = from + (first + k + i) * stride;
-                square[i] = first + k + i < inner ? load(row) : zero<T>();
-                prefetch(row + ahead);
-            }
-            transpose(square);
-            GM_UNROLL for (Index j = 0; j < kLanes<T>; ++j) if (j < count)
-                store(out + (column - begin + j) * width + k, square[j]);
+            const bool at_edge = first + k + kLanes<T> > inner || column + kLanes<T> > end;
+            (at_edge ? transposed_square<true, T> : transposed_square<false, T>)(from + k * stride, stride,
+                                                                                 inner - first - k, end - column, ahead,
+                                                                                 out + k, width);
         }
     }
 }

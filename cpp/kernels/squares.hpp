@@ -17,9 +17,7 @@ struct Squares<float> {
     static constexpr int kSums = 1;
     Vec<double> medium;
     GM_INLINE_MEMBER void clear() { medium = zero<double>(); }
-    // The square of a float is exact in a double: a product and a sum give the bits of a fused multiply-add, and the
-    // chain of sums alone is shorter. (The square of a difference of two floats may be rounded, as the sum is.)
-    GM_INLINE_MEMBER void add(Vec<double> x) { medium = medium + x * x; }
+    GM_INLINE_MEMBER void add(Vec<double> x) { medium = fma(x, x, medium); }
     GM_INLINE_MEMBER Vec<double> sum(int which) const { return which == squares_medium ? medium : zero<double>(); }
 };
 

@@ -154,16 +154,16 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 
 // The lower (upper) half of a vector of floats as doubles.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
-GM_INLINE Vec<double> half_as_double(Vec<float> x, int which) {
-    __m256 half[2];
-    __builtin_memcpy(half, &x.v, sizeof(half));
-    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, half[which])};
+template <int which>
+GM_INLINE Vec<double> half_as_double(Vec<float> x) {
+    return {
+        (Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, (__m512)x.v, which))};
 }
 GM_INLINE Vec<double> low_as_double(Vec<float> x) {
-    return half_as_double(x, 0);
+    return half_as_double<0>(x);
 }
 GM_INLINE Vec<double> high_as_double(Vec<float> x) {
-    return half_as_double(x, 1);
+    return half_as_double<1>(x);
 }
 #elif GM_VECTOR_BYTES == 32
 GM_INLINE Vec<double> low_as_double(Vec<float> x) {
