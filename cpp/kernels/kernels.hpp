@@ -107,7 +107,8 @@ struct ChunkSquares {
 struct ActivationMoments {
     double mean;
     double squared_deviations;  // from this chunk's own mean
-    double saturated;           // entries whose |derivative| is below the threshold
+    double saturated;  // entries whose |derivative| is below the threshold: those of all rows that were measured
+                       // together, in their first chunk
 };
 
 // What will be wanted after a product, and is asked for on the way; all of it hints: any address, or null. A product of
@@ -223,6 +224,8 @@ struct KernelTable {
     void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
     // Σ of one statistic over the columns and the chunks, whose rows of doubles lie chunk_stride apart.
     double (*sum_statistic)(Index chunks, Index columns, const double* statistic, Index chunk_stride);
+    // The largest of the same, none of which is negative; a NaN where there is one.
+    double (*largest_statistic)(Index chunks, Index columns, const double* statistic, Index chunk_stride);
     // The first entry of a flat array that is NaN or infinite, or -1.
     Index (*first_nonfinite)(Index count, const T* a);
 
@@ -233,6 +236,8 @@ struct KernelTable {
     void (*activation_moments)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h,
                                Index h_stride, const T* kept, Index kept_stride, double threshold,
                                ActivationMoments* out, T* alive);
+    // Columns that are zero in each of the threads' `alive`, which are `stride` apart.
+    Index (*dead_columns)(Index columns, int threads, const T* alive, Index stride);
 
     // ---- optimizers: update.hpp
 

@@ -72,6 +72,15 @@ GM_INLINE Wide<float> widen(Vec<float> x) {
     return {{low_as_double(x), high_as_double(x)}};
 }
 
+// The same of a vector in memory.
+template <class T>
+GM_INLINE Wide<T> load_wide(const T* from) {
+    Wide<T> out;
+    GM_UNROLL for (Index part = 0; part < Wide<T>::kParts; ++part) out.part[part] =
+        load_as_double(from + part * kLanes<double>);
+    return out;
+}
+
 GM_INLINE Lanes16<double> to_double(const Lanes16<double>& x) {
     return x;
 }
@@ -83,6 +92,15 @@ GM_INLINE Lanes16<double> to_double(const Lanes16<float>& x) {
         out.part[2 * v] = wide.part[0];
         out.part[2 * v + 1] = wide.part[1];
     }
+    return out;
+}
+
+// Sixteen elements in memory as doubles.
+template <class T>
+GM_INLINE Lanes16<double> load16_as_double(const T* from) {
+    Lanes16<double> out;
+    GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) out.part[v] =
+        load_as_double(from + v * kLanes<double>);
     return out;
 }
 

@@ -14,13 +14,18 @@ struct Deviations {
     Lanes16<double> squares = zero16<double>();
 
     GM_INLINE_MEMBER void add(const Lanes16<double>& x, Vec<double> center) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) add_vector(v, x.part[v] - center);
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) add_vector(v, deviation(x.part[v], center));
     }
 
     // Only the first `count` lanes.
     GM_INLINE_MEMBER void add_first(Index count, const Lanes16<double>& x, Vec<double> center) {
         GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v)
-            add_vector(v, keep(first_lanes<double>(count - v * kLanes<double>), x.part[v] - center));
+            add_vector(v, keep(first_lanes<double>(count - v * kLanes<double>), deviation(x.part[v], center)));
+    }
+
+    // A difference, made by the units that multiply: those that add have the sums and the conversions to do.
+    static GM_INLINE_MEMBER Vec<double> deviation(Vec<double> x, Vec<double> center) {
+        return fma(broadcast(1.0), x, -center);
     }
 
     GM_INLINE_MEMBER void add_vector(Index v, Vec<double> deviation) {
@@ -48,12 +53,12 @@ static void centered_moments(Index rows, Index columns, const T* h, Index stride
     for (Index r = 0; r < rows; ++r, h += stride) {
         Index j = 0;
         for (; j + 4 * kVirtualLanes <= columns; j += 4 * kVirtualLanes) {
-            first.add(to_double(load16(h + j)), centers);
-            second.add(to_double(load16(h + j + kVirtualLanes)), centers);
-            third.add(to_double(load16(h + j + 2 * kVirtualLanes)), centers);
-            fourth.add(to_double(load16(h + j + 3 * kVirtualLanes)), centers);
+            first.add(load16_as_double(h + j), centers);
+            second.add(load16_as_double(h + j + kVirtualLanes), centers);
+            third.add(load16_as_double(h + j + 2 * kVirtualLanes), centers);
+            fourth.add(load16_as_double(h + j + 3 * kVirtualLanes), centers);
         }
-        for (; j + kVirtualLanes <= columns; j += kVirtualLanes) rest.add(to_double(load16(h + j)), centers);
+        for (; j + kVirtualLanes <= columns; j += kVirtualLanes) rest.add(load16_as_double(h + j), centers);
         if (j < columns) rest.add_first(columns - j, to_double(load16(h, j, columns)), centers);
     }
     first.join(second);
@@ -67,38 +72,72 @@ static void centered_moments(Index rows, Index columns, const T* h, Index stride
     out.squared_deviations = deviations < 0 ? 0 : deviations;
 }
 
-// How many |slopes| are below the limit; alive[column] becomes nonzero where a slope is.
+// One vector of columns: `below`, and one more in a lane of `inside` for each of its |slopes| under the limit; alive
+// becomes nonzero in the columns where a slope is.
+template <Index unrolled_rows, class Slope, class T>
+GM_INLINE Ints<T> count_flat_vector(Ints<T> below, Slope slope, Index rows, const T* kept, Index stride, T limit,
+                                    Mask<T> inside, T* alive) {
+    Ints<T> bits = bits_of(load(alive));
+    const auto look_at = [&](Index r) __attribute__((always_inline)) {
+        const Vec<T> magnitude = abs(slope.of(load(kept + r * stride)));
+        below = count(below, (magnitude < broadcast(limit)) & inside);
+        bits = bits | bits_of(magnitude);
+    };
+    if constexpr (unrolled_rows > 0)
+        GM_UNROLL for (Index r = 0; r < unrolled_rows; ++r) look_at(r);
+    else
+        for (Index r = 0; r < rows; ++r) look_at(r);
+    store(alive, from_bits<T>(bits));
+    return below;
+}
+
 template <class Slope, class T>
-static double flat_slopes(Slope slope, Index rows, Index columns, const T* kept, Index stride, T limit, T* alive) {
+GM_INLINE Ints<T> count_flat(Ints<T> below, Slope slope, Index rows, Index columns, const T* kept, Index stride,
+                             T limit, T* alive) {
+    const Mask<T> all = broadcast(T(0)) == broadcast(T(0));
+    Index j = 0;
+    if (rows == kRowChunk)
+        for (; j + kLanes<T> <= columns; j += kLanes<T>)
+            below = count_flat_vector<kRowChunk>(below, slope, rows, kept + j, stride, limit, all, alive + j);
+    for (; j < columns; j += kLanes<T>)
+        below =
+            count_flat_vector<0>(below, slope, rows, kept + j, stride, limit, first_lanes<T>(columns - j), alive + j);
+    return below;
+}
+
+// Of the rows chunk by chunk, while they are in the first cache.
+template <class Slope, class T>
+static void moments_with(Slope slope, Index rows, Index columns, const T* h, Index h_stride, const T* kept,
+                         Index kept_stride, T limit, ActivationMoments* out, T* alive) {
     Ints<T> below = broadcast_int<T>(0);
-    for (Index j = 0; j < columns; j += kLanes<T>) {
-        Ints<T> bits = bits_of(load(alive + j));
-        const bool whole = j + kLanes<T> <= columns;
-        for (Index r = 0; r < rows; ++r) {
-            const Vec<T> magnitude = abs(slope.of(load(kept + r * stride + j)));
-            Mask<T> flat = magnitude < broadcast(limit);
-            if (!whole) flat = flat & first_lanes<T>(columns - j);
-            below = count(below, flat);
-            bits = bits | bits_of(magnitude);
-        }
-        store(alive + j, from_bits<T>(bits));
+    for (Index begin = 0, chunk = 0; begin < rows; begin += kRowChunk, ++chunk) {
+        const Index count = begin + kRowChunk < rows ? kRowChunk : rows - begin;
+        centered_moments(count, columns, h + begin * h_stride, h_stride, out[chunk]);
+        out[chunk].saturated = 0;
+        below = count_flat(below, slope, count, columns, kept + begin * kept_stride, kept_stride, limit, alive);
     }
-    Index total = 0;
-    for (Index lane = 0; lane < kLanes<T>; ++lane) total += below.v[lane];
-    return static_cast<double>(total);
+    for (Index lane = 0; lane < kLanes<T>; ++lane) out->saturated += static_cast<double>(below.v[lane]);
 }
 
 template <class T>
 void activation_moments(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h, Index h_stride,
                         const T* kept, Index kept_stride, double threshold, ActivationMoments* out, T* alive) {
-    for (Index begin = 0; begin < rows; begin += kRowChunk, ++out, h += kRowChunk * h_stride) {
-        const Index count = begin + kRowChunk < rows ? kRowChunk : rows - begin;
-        centered_moments(count, columns, h, h_stride, *out);
-        with_slope<T>(spec, from_output, [&](auto slope) {
-            out->saturated = flat_slopes(slope, count, columns, kept + begin * kept_stride, kept_stride,
-                                         static_cast<T>(threshold), alive);
-        });
+    with_slope<T>(spec, from_output, [&](auto slope) {
+        moments_with(slope, rows, columns, h, h_stride, kept, kept_stride, static_cast<T>(threshold), out, alive);
+    });
+}
+
+template <class T>
+Index dead_columns(Index columns, int threads, const T* alive, Index stride) {
+    Ints<T> dead = broadcast_int<T>(0);
+    for (Index j = 0; j < columns; j += kLanes<T>) {
+        Ints<T> bits = bits_of(load(alive + j));
+        for (int i = 1; i < threads; ++i) bits = bits | bits_of(load(alive + i * stride + j));
+        dead = count(dead, (bits == broadcast_int<T>(0)) & first_lanes<T>(columns - j));
     }
+    Index total = 0;
+    for (Index lane = 0; lane < kLanes<T>; ++lane) total += dead.v[lane];
+    return total;
 }
 
 }  // namespace

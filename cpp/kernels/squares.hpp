@@ -44,10 +44,12 @@ struct Squares<double> {
 // Adds the squares of a padded row to sixteen virtual lanes.
 template <class T>
 GM_INLINE void add_row_squares(const T* row, Index columns, Squares<T> (&sums)[Lanes16<double>::kVectors]) {
-    for (Index j = 0; j < columns; j += kVirtualLanes) {
-        const Lanes16<double> x = to_double(load16(row, j, columns));
+    const auto add = [&](const Lanes16<double>& x) {
         GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) sums[v].add(x.part[v]);
-    }
+    };
+    Index j = 0;
+    for (; j + kVirtualLanes <= columns; j += kVirtualLanes) add(load16_as_double(row + j));
+    if (j < columns) add(to_double(load16(row, j, columns)));
 }
 
 // The lanes folded: one number for each kind of square.

@@ -100,7 +100,7 @@ static void column_squares(Index rows, Index width, const T* a, double* out, Ind
     GM_UNROLL for (auto& sum : sums) sum.clear();
     for (Index r = 0; r < rows; ++r, a += width) {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
-            const Wide<T> x = widen(load(a + v * kLanes<T>));
+            const Wide<T> x = load_wide(a + v * kLanes<T>);
             GM_UNROLL for (Index part = 0; part < kParts; ++part) sums[v * kParts + part].add(x.part[part]);
         }
     }
@@ -170,6 +170,20 @@ double sum_statistic(Index chunks, Index columns, const double* statistic, Index
         }
     }
     return fold(lanes);
+}
+
+template <class T>
+double largest_statistic(Index chunks, Index columns, const double* statistic, Index chunk_stride) {
+    Vec<double> largest = zero<double>();
+    for (Index chunk = 0; chunk < chunks; ++chunk, statistic += chunk_stride)
+        for (Index j = 0; j < columns; j += kLanes<double>) {
+            const Vec<double> x = keep(first_lanes<double>(columns - j), load(statistic + j));
+            largest = select((x > largest) | (x != x), x, largest);  // a NaN that has come in stays
+        }
+    double out = 0;
+    for (Index lane = 0; lane < kLanes<double>; ++lane)
+        if (!(largest.v[lane] <= out)) out = largest.v[lane];
+    return out;
 }
 
 template <class T>

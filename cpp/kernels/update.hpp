@@ -136,10 +136,11 @@ static void update_columns(const Update<Rule, T> update, double gradient_scale, 
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Index at = row + v * kLanes<T>;
             const Vec<T> old = load(w + at);
+            const Wide<T> before = measured ? load_wide(w + at) : Wide<T>{};
             const Vec<T> changed = update.next(old, at, scales[v]);
             store(w + at, changed);
             if constexpr (measured) {
-                const Wide<T> before = widen(old), after = widen(changed);
+                const Wide<T> after = widen(changed);
                 GM_UNROLL for (int part = 0; part < kParts; ++part) {
                     weights[v * kParts + part].add(before.part[part]);
                     changes[v * kParts + part].add(after.part[part] - before.part[part]);

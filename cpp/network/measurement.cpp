@@ -10,26 +10,14 @@ Index inner_chunks(const ParameterSpec& p) {
     return (p.inner + kInnerChunk - 1) / kInnerChunk;
 }
 
+// `reduce` is one of the kernels that make one number of a statistic of all columns.
 template <class T>
-double sum_gradient_statistic(const Pass<T>& pass, Index parameter, int which) {
+double gradient_statistic(const Pass<T>& pass, Index parameter, int which,
+                          double (*reduce)(Index, Index, const double*, Index)) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
     const double* statistics = pass.work.gradient_statistics(parameter, 0);
     const Index chunk_stride = pass.work.gradient_statistics(parameter, 1) - statistics;
-    return pass.kernels.sum_statistic(inner_chunks(p), p.columns, statistics + which * padded<T>(p.columns),
-                                      chunk_stride);
-}
-
-// The largest of all columns; a NaN where there is one.
-template <class T>
-double largest_gradient(const Pass<T>& pass, Index parameter) {
-    const ParameterSpec& p = pass.plan.parameters[parameter];
-    double largest = 0;
-    for (Index chunk = 0; chunk < inner_chunks(p); ++chunk) {
-        const double* row = pass.work.gradient_statistics(parameter, chunk) + absolute_max * padded<T>(p.columns);
-        for (Index j = 0; j < p.columns; ++j)
-            if (row[j] > largest || std::isnan(row[j])) largest = row[j];
-    }
-    return largest;
+    return reduce(inner_chunks(p), p.columns, statistics + which * padded<T>(p.columns), chunk_stride);
 }
 
 template <class T>
@@ -63,17 +51,6 @@ Moments merge_moments(const ActivationMoments* chunks, Index rows, Index width) 
     return {mean, std::sqrt(squares / count), saturated / count};
 }
 
-template <class T>
-double dead_fraction(const Pass<T>& pass, Index dense, Index width, int threads) {
-    Index dead = 0;
-    for (Index j = 0; j < width; ++j) {
-        bool alive = false;
-        for (int thread = 0; thread < threads; ++thread) alive = alive || pass.work.alive(thread, dense)[j] != 0;
-        dead += !alive;
-    }
-    return static_cast<double>(dead) / static_cast<double>(width);
-}
-
 // The three sums of squares, of which a float fills only one: sum(statistic) gives each.
 template <class T, class Sum>
 SquareSum square_sum(Sum sum) {
@@ -83,8 +60,8 @@ SquareSum square_sum(Sum sum) {
 
 template <class T>
 void sum_gradient_squares(Pass<T>& pass, Index parameter) {
-    pass.work.gradient_squares(parameter) =
-        square_sum<T>([&](int statistic) { return sum_gradient_statistic(pass, parameter, statistic); });
+    pass.work.gradient_squares(parameter) = square_sum<T>(
+        [&](int statistic) { return gradient_statistic(pass, parameter, statistic, pass.kernels.sum_statistic); });
 }
 
 }  // namespace
@@ -116,8 +93,11 @@ void LayerMeasurements::take_gradients(Pass<T>& pass, Index number, int threads)
     of(Field::delta_norm)[dense] = delta_norm(pass, dense);
     if (pass.collect != Collect::full) return;
     const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
-    const auto total = [&](int which) { return sum_gradient_statistic(pass, block.weight, which); };
-    of(Field::grad_max_abs)[dense] = largest_gradient(pass, block.weight);
+    const auto total = [&](int which) {
+        return gradient_statistic(pass, block.weight, which, pass.kernels.sum_statistic);
+    };
+    of(Field::grad_max_abs)[dense] =
+        gradient_statistic(pass, block.weight, absolute_max, pass.kernels.largest_statistic);
     of(Field::grad_mean_abs)[dense] = total(absolute_sum) / entries;
     of(Field::grad_zero_fraction)[dense] = total(zeros) / entries;
     of(Field::grad_subnormal_fraction)[dense] = total(subnormals) / entries;
@@ -126,7 +106,9 @@ void LayerMeasurements::take_gradients(Pass<T>& pass, Index number, int threads)
     of(Field::activation_mean)[dense] = moments.mean;
     of(Field::activation_std)[dense] = moments.deviation;
     of(Field::saturation)[dense] = moments.saturation;
-    of(Field::dead_fraction)[dense] = dead_fraction(pass, dense, block.width, threads);
+    const Index dead =
+        pass.kernels.dead_columns(block.width, threads, pass.work.alive(0, dense), pass.work.alive_stride());
+    of(Field::dead_fraction)[dense] = static_cast<double>(dead) / static_cast<double>(block.width);
 }
 
 template <class T>

@@ -101,8 +101,9 @@ class Workspace {
     ChunkSquares* delta_squares(Index dense) { return memory_.delta_squares.data() + dense * memory_.chunks; }
     ActivationMoments* moments(Index dense) { return memory_.moments.data() + dense * memory_.chunks; }
     T* alive(int thread, Index dense) {
-        return memory_.alive.data() + thread * layout_.alive_size + layout_.alive_offsets[dense];
+        return memory_.alive.data() + thread * alive_stride() + layout_.alive_offsets[dense];
     }
+    Index alive_stride() const { return layout_.alive_size; }  // from a thread's to the next one's
 
     // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns
     // doubles.

@@ -152,6 +152,26 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 }
 #endif
 
+// A vector of doubles from floats in memory.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE Vec<double> load_as_double(const float* from) {
+    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from))};
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE Vec<double> load_as_double(const float* from) {
+    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm_loadu_ps(from))};
+}
+#else
+GM_INLINE Vec<double> load_as_double(const float* from) {
+    float half __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
+    __builtin_memcpy(&half, from, sizeof(half));
+    return {__builtin_convertvector(half, Native<double>::Vector)};
+}
+#endif
+GM_INLINE Vec<double> load_as_double(const double* from) {
+    return load(from);
+}
+
 // The lower (upper) half of a vector of floats as doubles.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 template <int which>
