@@ -8,10 +8,11 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-template <class T>
+// Of a vector; where tanh says so, of a group of vectors.
+template <class T, class V = Vec<T>>
 struct ValueAndSlope {
-    Vec<T> value;
-    Vec<T> slope;
+    V value;
+    V slope;
 };
 
 template <class T>
@@ -144,10 +145,12 @@ struct Sigmoid {
 
 template <class T>
 struct Tanh {
+    static constexpr bool kInGroups = GM_VECTOR_BYTES == 64;  // with 16 registers, groups take 1.7 times as long
     explicit Tanh(ActivationSpec) {}
-    GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
-        const Vec<T> t = tanh(z);
-        return {t, fma(-t, t, constant<T>(1))};
+    template <class V>
+    GM_INLINE_MEMBER ValueAndSlope<T, V> at(V z) const {
+        const V t = tanh(z);
+        return {t, fma(-t, t, constant_of<V>(1))};
     }
 };
 
@@ -177,14 +180,25 @@ struct Hardswish {
     }
 };
 
+template <class Phi>
+concept InGroups = Phi::kInGroups;
+
 template <class Phi, class T>
 static void activate_with(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h,
                           Index h_stride, T* derivative, Index derivative_stride) {
     const Phi phi(spec);
-    for (Index r = 0; r < rows; ++r) {
-        for (Index j = 0; j < columns; j += kLanes<T>) {
-            const ValueAndSlope<T> out = phi.at(load(z + r * z_stride + j));
-            store(h + r * h_stride + j, out.value);
+    for (Index r = 0; r < rows; ++r, z += z_stride, h += h_stride) {
+        Index j = 0;
+        if constexpr (InGroups<Phi>) {
+            for (; j + kGroup * kLanes<T> <= columns; j += kGroup * kLanes<T>) {
+                const auto out = phi.at(load_group(z + j));
+                store(h + j, out.value);
+                if (derivative) store(derivative + r * derivative_stride + j, out.slope);
+            }
+        }
+        for (; j < columns; j += kLanes<T>) {
+            const ValueAndSlope<T> out = phi.at(load(z + j));
+            store(h + j, out.value);
             if (derivative) store(derivative + r * derivative_stride + j, out.slope);
         }
     }

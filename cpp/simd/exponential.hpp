@@ -55,26 +55,27 @@ struct ExpConstants<double> {
 };
 
 // x = n ln 2 + rest. power holds the bits of 2ⁿ where that is a normal number; more can be added to the exponent first.
-template <class T>
+// V is a vector, or a group of vectors.
+template <class V>
 struct ExpReduction {
-    Vec<T> rest;
-    Ints<T> power;
+    V rest;
+    typename Kind<V>::Integers power;
 };
 
-template <class T>
-GM_INLINE ExpReduction<T> reduce_exponent(Vec<T> x) {
-    using C = ExpConstants<T>;
-    const Vec<T> round_and_bias = broadcast<T>(C::round_and_bias);
-    const Vec<T> shifted = fma(x, broadcast<T>(C::log2_e), round_and_bias);
-    const Vec<T> n = shifted - round_and_bias;
-    const Vec<T> exact = fma(n, broadcast<T>(-C::ln2_high), x);
-    return {fma(n, broadcast<T>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
+template <class V>
+GM_INLINE ExpReduction<V> reduce_exponent(V x) {
+    using C = ExpConstants<typename Kind<V>::T>;
+    const V round_and_bias = constant_of<V>(C::round_and_bias);
+    const V shifted = fma(x, constant_of<V>(C::log2_e), round_and_bias);
+    const V n = shifted - round_and_bias;
+    const V exact = fma(n, constant_of<V>(-C::ln2_high), x);
+    return {fma(n, constant_of<V>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
 }
 
 // exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r.
-template <class T>
-GM_INLINE Vec<T> expm1_of_rest(Vec<T> r) {
-    return fma(r * r, polynomial(r, ExpConstants<T>::q), r);
+template <class V>
+GM_INLINE V expm1_of_rest(V r) {
+    return fma(r * r, polynomial(r, ExpConstants<typename Kind<V>::T>::q), r);
 }
 
 // n as an addend to the exponent field.
@@ -90,7 +91,7 @@ GM_INLINE Ints<T> exponent_step(int n) {
 template <class T>
 GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
     using C = ExpConstants<T>;
-    const ExpReduction<T> reduced = reduce_exponent(x);
+    const ExpReduction<Vec<T>> reduced = reduce_exponent(x);
     const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest + correction);
     const Mask<T> deep = x < broadcast<T>(C::exp_may_be_subnormal);
     const Ints<T> raised = {deep.v ? exponent_step<T>(100).v : exponent_step<T>(-1).v};
@@ -114,7 +115,7 @@ template <class T>
 GM_INLINE Vec<T> expm1(Vec<T> x) {
     using C = ExpConstants<T>;
     const Vec<T> inside = max(broadcast<T>(C::expm1_is_minus_one), min(broadcast<T>(C::exp_is_infinite), x));
-    const ExpReduction<T> reduced = reduce_exponent(inside);
+    const ExpReduction<Vec<T>> reduced = reduce_exponent(inside);
     const Vec<T> half_power = from_bits<T>(reduced.power + exponent_step<T>(-1));
     const Vec<T> half = fma(half_power, expm1_of_rest(reduced.rest), half_power - broadcast<T>(T(0.5)));
     return select(abs(x) < broadcast<T>(C::expm1_is_identity), x, half + half);
@@ -129,13 +130,14 @@ GM_INLINE Vec<T> sigmoid(Vec<T> x) {
 }
 
 // With e = exp(2|x|) - 1: tanh|x| = e / (e + 2).
-template <class T>
-GM_INLINE Vec<T> tanh(Vec<T> x) {
-    const Vec<T> inside = min(broadcast<T>(ExpConstants<T>::tanh_is_one), abs(x));
-    const ExpReduction<T> reduced = reduce_exponent(inside + inside);
-    const Vec<T> power = from_bits<T>(reduced.power);
-    const Vec<T> e = fma(power, expm1_of_rest(reduced.rest), power - broadcast<T>(1));
-    return copysign(e / (e + broadcast<T>(2)), x);
+template <class V>
+GM_INLINE V tanh(V x) {
+    using T = typename Kind<V>::T;
+    const V inside = min(constant_of<V>(ExpConstants<T>::tanh_is_one), abs(x));
+    const ExpReduction<V> reduced = reduce_exponent(inside + inside);
+    const V power = from_bits<T>(reduced.power);
+    const V e = fma(power, expm1_of_rest(reduced.rest), power - constant_of<V>(1));
+    return copysign(e / (e + constant_of<V>(2)), x);
 }
 
 }  // namespace
