@@ -182,7 +182,7 @@ double largest_statistic(Index chunks, Index columns, const double* statistic, I
         }
     double out = 0;
     for (Index lane = 0; lane < kLanes<double>; ++lane)
-        if (!(largest.v[lane] <= out)) out = largest.v[lane];
+        if (out == out && !(largest.v[lane] <= out)) out = largest.v[lane];
     return out;
 }
 

@@ -67,7 +67,7 @@ const ActivationSpec kSpecs[] = {
 template <class T>
 void try_activations(const KernelTable<T>& table, Report& report) {
     for (const ActivationSpec& spec : kSpecs) {
-        for (Index columns = 1; columns <= 37; columns += columns < 18 ? 1 : 5) {
+        for (Index columns = 1; columns <= 132; columns += columns < 18 ? 1 : columns < 38 ? 5 : 47) {
             const Index rows = 1 + columns % 11, stride = padded<T>(columns);
             Numbers numbers(static_cast<uint64_t>(columns));
             std::vector<T> z = numbers.padded_rows<T>(rows, columns), h(z.size()), slope(z.size());

@@ -3,6 +3,7 @@
 #include "parallel/pool.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <thread>
 #include <vector>
@@ -45,6 +46,20 @@ void try_team(int threads) {
     }
 }
 
+// The threads come so late by turns that the others have just fallen asleep, or are about to: nobody may be left
+// behind.
+void try_sleepers() {
+    using Clock = std::chrono::steady_clock;
+    run_parallel(3, [&](Team& team, int thread) {
+        for (int round = 0; round < 1000; ++round) {
+            const auto until = Clock::now() + std::chrono::microseconds(80 + round % 80);
+            while (round % team.size() == thread && Clock::now() < until) {
+            }
+            team.meet();
+        }
+    });
+}
+
 // `ranges` may be more than the threads that come: the pool may be taken.
 void try_tasks(ptrdiff_t count, int ranges, int threads) {
     TaskRanges tasks(count, ranges);
@@ -60,6 +75,7 @@ void try_tasks(ptrdiff_t count, int ranges, int threads) {
 
 int main() {
     for (const int threads : {1, 2, 3, 8}) try_team(threads);
+    try_sleepers();
     for (const int threads : {1, 2, 3, 8}) {
         for (const ptrdiff_t count : {0, 1, 2, 7, 8, 9, 64, 1000}) {
             for (int repeat = 0; repeat < 20; ++repeat) try_tasks(count, threads, threads);

@@ -59,7 +59,10 @@ void try_columns(const KernelTable<T>& table, Report& report) {
                 const std::string where = "column statistics " + at({{"rows", rows}, {"vectors", vectors}, {"j", j}});
                 if (std::isfinite(square))
                     report.close(out[squares_medium * width + j], square, 1e-13, square, where + " squares");
-                report.expect(std::memcmp(&out[j], &squares[j], sizeof(double)) == 0, where + ": squares alone differ");
+                for (Index which = 0; which < kSquareStatistics; ++which)
+                    report.expect(
+                        std::memcmp(&out[which * width + j], &squares[which * width + j], sizeof(double)) == 0,
+                        where + ": squares alone differ");
                 report.close(out[absolute_sum * width + j], sum, 1e-13, sum, where + " sum");
                 report.equal(out[absolute_max * width + j], largest, where + " largest");
                 report.equal(out[zeros * width + j], static_cast<double>(zero), where + " zeros");
@@ -79,27 +82,29 @@ void try_moments(const KernelTable<T>& table, Report& report) {
         std::vector<ActivationMoments> out(chunks);
         std::vector<T> alive(stride);
         std::vector<uint8_t> wanted_alive(columns);
+        double saturated = 0, wanted_saturated = 0;
         table.activation_moments({ActivationKind::silu, 0, 0}, false, rows, columns, h.data(), stride, slope.data(),
                                  stride, 0.25, out.data(), alive.data());
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
-            double mean = 0, squares = 0, saturated = 0;
+            double mean = 0, squares = 0;
             const double count = static_cast<double>((end - begin) * columns);
             for (Index r = begin; r < end; ++r)
                 for (Index j = 0; j < columns; ++j) mean += static_cast<double>(h[r * stride + j]) / count;
             for (Index r = begin; r < end; ++r) {
                 for (Index j = 0; j < columns; ++j) {
                     squares += std::pow(static_cast<double>(h[r * stride + j]) - mean, 2);
-                    saturated += std::fabs(static_cast<double>(slope[r * stride + j])) < 0.25;
+                    wanted_saturated += std::fabs(static_cast<double>(slope[r * stride + j])) < 0.25;
                     wanted_alive[j] |= slope[r * stride + j] != 0;
                 }
             }
             report.close(out[chunk].mean, mean, 1e-13, 1, "moments: mean");
             report.close(out[chunk].squared_deviations, squares, 1e-12, 1 + squares, "moments: deviations");
-            report.equal(out[chunk].saturated, saturated, "moments: saturated");
+            saturated += out[chunk].saturated;
             report.hash(out[chunk].mean);
             report.hash(out[chunk].squared_deviations);
         }
+        report.equal(saturated, wanted_saturated, "moments: saturated");
         for (Index j = 0; j < columns; ++j) report.expect((alive[j] != 0) == wanted_alive[j], "moments: alive");
     }
     for (const Index count : {1, 2, 15, 16, 17, 255, 256, 257, 700}) {
@@ -109,6 +114,40 @@ void try_moments(const KernelTable<T>& table, Report& report) {
             a[i] = i % 2 ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::quiet_NaN();
             report.equal(table.first_nonfinite(count, a.data()), i, "first non-finite");
         }
+    }
+}
+
+// One number of a statistic of all columns; what stands in the padding must not count.
+template <class T>
+void try_reductions(const KernelTable<T>& table, Report& report) {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    for (Index columns = 1; columns <= 40; ++columns) {
+        const Index stride = padded<T>(columns) + 8, chunks = 1 + columns % 3;
+        std::vector<double> statistic(chunks * stride, 1e9);
+        double sum = 0, largest = 0;
+        for (Index chunk = 0; chunk < chunks; ++chunk)
+            for (Index j = 0; j < columns; ++j) {
+                const double x = static_cast<double>((chunk * columns + j) * 7919 % 101);
+                statistic[chunk * stride + j] = x;
+                sum += x;
+                largest = std::max(largest, x);
+            }
+        report.equal(table.sum_statistic(chunks, columns, statistic.data(), stride), sum, "sum of a statistic");
+        report.equal(table.largest_statistic(chunks, columns, statistic.data(), stride), largest, "largest statistic");
+        statistic[(chunks - 1) * stride + columns / 2] = nan;
+        report.expect(std::isnan(table.largest_statistic(chunks, columns, statistic.data(), stride)),
+                      "largest statistic: a NaN is lost");
+
+        const int threads = 1 + static_cast<int>(columns % 3);
+        std::vector<T> alive(threads * stride);
+        Index dead = 0;
+        for (Index j = 0; j < columns; ++j) {
+            if (j % 4 == 0)
+                ++dead;
+            else
+                alive[j % threads * stride + j] = std::numeric_limits<T>::denorm_min();
+        }
+        report.equal(table.dead_columns(columns, threads, alive.data(), stride), dead, "dead columns");
     }
 }
 
@@ -141,6 +180,7 @@ void try_statistics(const KernelTable<T>& table, Report& report) {
     try_squares(table, report);
     try_columns(table, report);
     try_moments(table, report);
+    try_reductions(table, report);
     try_functions(table, report);
 }
 
