@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer import recording_file
 from gradiometer._core import Recorder
 
 if TYPE_CHECKING:
@@ -228,10 +227,14 @@ class Recording:
 
         A file that is already there is replaced in one go, when the new one is complete.
         """
+        from gradiometer import recording_file
+
         recording_file.write(path, *self._state())
 
     def _to_bytes(self) -> bytes:
         """Return the bytes that `save` would write."""
+        from gradiometer import recording_file
+
         return recording_file.to_bytes(*self._state())
 
     def __reduce__(self) -> tuple[Callable[..., Recording], tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
@@ -296,11 +299,15 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
     ValueError
         The file is not a recording, is damaged, or was written by a newer version.
     """
+    from gradiometer import recording_file
+
     return _from_file(path, *recording_file.read(path))
 
 
 def recording_from_bytes(name: str, data: bytes) -> Recording:
     """Read a recording from the bytes of :meth:`Recording._to_bytes`; ``name`` is what messages call it."""
+    from gradiometer import recording_file
+
     return _from_file(name, *recording_file.from_bytes(name, data))
 
 
