@@ -134,3 +134,74 @@ def test_ctrl_c_ends_all_of_them_after_whole_steps():
     thread.join()
     assert threading.active_count() < 5
     assert np.isfinite(gm.step_many(found, X, Y)).all()
+
+
+def test_ctrl_c_reaches_a_thread_that_has_run_out_of_networks():
+    found = trainers(on_nonfinite="stop")[-2:]
+    largest = found[1]  # which this thread takes, and is done with at once
+    largest.net.load_state_dict({key: value * np.float32(1e30) for key, value in largest.net.state_dict().items()})
+
+    def press():
+        while len(found[0].recording) < 4:
+            threading.Event().wait(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    gm.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
+    thread.join()
+    steps = len(found[0].recording)
+    assert found[0].state_dict()["step"] == steps >= 4
+    assert len(largest.recording) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_learning_rates_in_python(threads):
+    def failing(step):
+        return 0.1 if step < 3 else "a lot"
+
+    rates = [lambda step: 0.1 / (1 + step), failing, lambda step: 0.05 * step]
+    expected, found = (
+        [
+            gm.Trainer(gm.mlp(12, 4, depth=2, width=9, seed=0), loss="cross_entropy", optimizer=gm.SGD(rate), seed=1)
+            for rate in rates
+        ]
+        for _ in range(2)
+    )
+    for i in (0, 2):
+        expected[i].fit(X, Y, epochs=2, batch_size=50)
+    gm.set_num_threads(threads)
+    with pytest.raises(TypeError, match=r"lr\(3\) must return a number, not 'a lot'") as caught:
+        gm.train_many(found, X, Y, epochs=2, batch_size=50)
+    assert caught.value.__notes__ == ["(of trainers[1])"]
+    assert len(found[1].recording) == 3
+    assert_same(found[::2], expected[::2])
+
+
+def test_a_signal_handler_may_not_train_what_is_being_trained():
+    found, errors = trainers(), []
+
+    def handler(*_):
+        for trainer in found:
+            try:
+                trainer.step(X, Y)
+            except RuntimeError as error:
+                errors.append(str(error))
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handler)
+
+    def press():
+        while len(found[-1].recording) < 4:
+            threading.Event().wait(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
+    thread.join()
+    assert len(errors) == len(found)
+    assert all("by a signal handler in the midst of work on the same network" in error for error in errors)

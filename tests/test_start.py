@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gradiometer as gm
+from gradiometer import recording_file
 from gradiometer.activations import _ACTIVATIONS
 from gradiometer.start import MOST_ROWS, _build, _describe
 
@@ -222,6 +223,6 @@ def test_a_file_whose_start_is_damaged_says_so(tmp_path):
     run.step(X, Y)
     metadata, arrays = run.recording._state()
     del arrays["start_x"]
-    gm.recording.recording_file.write(tmp_path / "run", metadata, arrays)
+    recording_file.write(tmp_path / "run", metadata, arrays)
     with pytest.raises(ValueError, match="damaged: the first batch is missing"):
         gm.load_recording(tmp_path / "run")

@@ -12,6 +12,7 @@ void register_kernel_times(py::module_& m);
 void register_layers(py::module_& m);
 void register_networks(py::module_& m);
 void register_trainers(py::module_& m);
+void register_many(py::module_& m);
 
 }  // namespace gradiometer
 
@@ -24,4 +25,5 @@ PYBIND11_MODULE(_core, m) {
     gradiometer::register_recorder(m);
     gradiometer::register_networks(m);
     gradiometer::register_trainers(m);
+    gradiometer::register_many(m);
 }

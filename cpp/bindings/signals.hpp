@@ -3,7 +3,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,22 +16,25 @@ namespace gradiometer {
 
 namespace py = pybind11;
 
-// While it lives, this thread runs Python's signal handlers in the midst of work on a network.
+using Networks = std::span<const void* const>;
+
+// While it lives, this thread runs Python's signal handlers in the midst of work on these networks.
 class HandlingSignals {
   public:
-    explicit HandlingSignals(const void* network) : network_(network), outer_(std::exchange(innermost_, this)) {}
+    explicit HandlingSignals(Networks networks) : networks_(networks), outer_(std::exchange(innermost_, this)) {}
     ~HandlingSignals() { innermost_ = outer_; }
     HandlingSignals(const HandlingSignals&) = delete;
     HandlingSignals& operator=(const HandlingSignals&) = delete;
 
     static bool amid(const void* network) {
         for (const HandlingSignals* each = innermost_; each; each = each->outer_)
-            if (each->network_ == network) return true;
+            if (std::find(each->networks_.begin(), each->networks_.end(), network) != each->networks_.end())
+                return true;
         return false;
     }
 
   private:
-    const void* network_;
+    const Networks networks_;
     const HandlingSignals* outer_;
     static inline thread_local const HandlingSignals* innermost_ = nullptr;
 };
@@ -43,16 +48,16 @@ inline void refuse_in_signal_handler(const void* network, const char* what) {
                                  "may read the network, but not train or change it");
 }
 
-// Calls work(ask), work on this network, with the lock released; `ask` runs Python's signal handlers. If one raises,
+// Calls work(ask), work on these networks, with the lock released; `ask` runs Python's signal handlers. If one raises,
 // and the work gives up with Interrupted, that exception is raised here.
 template <class Work>
-void run_interruptible(const void* network, Work work) {
+void run_interruptible(Networks networks, Work work) {
     std::optional<py::error_already_set> raised;
     try {
         const py::gil_scoped_release release;
-        work(AskInterrupted([&raised, network] {
+        work(AskInterrupted([&raised, networks] {
             const py::gil_scoped_acquire acquire;
-            const HandlingSignals handling(network);
+            const HandlingSignals handling(networks);
             if (PyErr_CheckSignals() == 0) return false;
             raised.emplace();
             return true;
@@ -62,6 +67,11 @@ void run_interruptible(const void* network, Work work) {
     }
     // The signal came so late that the work was finished all the same.
     if (raised) throw *raised;
+}
+
+template <class Work>
+void run_interruptible(const void* network, Work work) {
+    run_interruptible(Networks(&network, 1), work);
 }
 
 }  // namespace gradiometer

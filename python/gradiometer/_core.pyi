@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['ActivationKind', 'ClipSpec', 'KernelTime', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'time_kernels', 'vector_function']
+__all__: list[str] = ['ActivationKind', 'AnyTrainer', 'ClipSpec', 'FitArguments', 'KernelTime', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'fit_many', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'step_many', 'time_kernels', 'vector_function']
 class KernelTime:
     """
     The time of one call, and what the call has to do.
@@ -438,14 +438,34 @@ class ClipSpec:
 class TrainerSpec:
     def __init__(self, *, loss: LossKind, optimizer: OptimizerSpec, clip: ClipSpec, on_nonfinite: OnNonfinite, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
-class TrainerFloat32:
+class FitArguments:
+    def __init__(self, *, x: typing.Any, y: typing.Any, sample_weight: typing.Any, epochs: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, shuffle: bool, validation: typing.Any) -> None:
+        ...
+    @property
+    def batch_size(self) -> int:
+        ...
+    @property
+    def sample_weight(self) -> typing.Any:
+        ...
+    @property
+    def shuffle(self) -> bool:
+        ...
+    @property
+    def x(self) -> typing.Any:
+        ...
+    @property
+    def y(self) -> typing.Any:
+        ...
+class AnyTrainer:
+    pass
+class TrainerFloat32(AnyTrainer):
     def __init__(self, network: NetworkFloat32, spec: TrainerSpec, learning_rate: typing.Any, recorder: Recorder, allow_nonfinite: bool) -> None:
         ...
     def apply_gradients(self, loss: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
     def evaluate(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any) -> tuple[float, float]:
         ...
-    def fit(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any, epochs: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, shuffle: bool, validation: typing.Any, progress: typing.Any) -> bool:
+    def fit(self, arguments: FitArguments, progress: typing.Any) -> bool:
         ...
     def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
@@ -465,14 +485,14 @@ class TrainerFloat32:
     @property
     def updates(self) -> int:
         ...
-class TrainerFloat64:
+class TrainerFloat64(AnyTrainer):
     def __init__(self, network: NetworkFloat64, spec: TrainerSpec, learning_rate: typing.Any, recorder: Recorder, allow_nonfinite: bool) -> None:
         ...
     def apply_gradients(self, loss: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
     def evaluate(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any) -> tuple[float, float]:
         ...
-    def fit(self, x: typing.Any, y: typing.Any, sample_weight: typing.Any, epochs: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, shuffle: bool, validation: typing.Any, progress: typing.Any) -> bool:
+    def fit(self, arguments: FitArguments, progress: typing.Any) -> bool:
         ...
     def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
@@ -508,6 +528,10 @@ def draw_permutation(seed: typing.SupportsInt | typing.SupportsIndex, epoch: typ
     """
 def draw_uniform(seed: typing.SupportsInt | typing.SupportsIndex, layer: typing.SupportsInt | typing.SupportsIndex, purpose: Purpose, count: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     ...
+def fit_many(trainers: collections.abc.Sequence[AnyTrainer], arguments: FitArguments) -> None:
+    """
+    Fits each trainer. They must be different ones.
+    """
 def isa() -> str:
     ...
 def measure_bandwidth(threads: typing.SupportsInt | typing.SupportsIndex, bytes: typing.SupportsInt | typing.SupportsIndex) -> float:
@@ -529,6 +553,10 @@ def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def set_work_alone(alone: bool) -> None:
     """
     Whether work that the calling thread starts stays in that thread.
+    """
+def step_many(trainers: collections.abc.Sequence[AnyTrainer], x: typing.Any, y: typing.Any, sample_weight: typing.Any) -> list[float]:
+    """
+    The losses of one step of each trainer. They must be different ones.
     """
 def time_kernels(rows: typing.SupportsInt | typing.SupportsIndex, columns: typing.SupportsInt | typing.SupportsIndex, seconds: typing.SupportsFloat | typing.SupportsIndex) -> list[KernelTime]:
     """

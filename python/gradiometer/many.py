@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 from numpy.typing import ArrayLike
 
 from gradiometer import _core
-from gradiometer._checks import check_array, check_integer, check_positive_integer, check_type
-from gradiometer.machine import get_num_threads
+from gradiometer._checks import check_array, check_type
 from gradiometer.recording import Recording
-from gradiometer.train import Trainer
+from gradiometer.train import Trainer, fit_arguments
 
 __all__ = ["step_many", "train_many"]
-
-Result = TypeVar("Result")
 
 
 def step_many(
@@ -40,8 +36,12 @@ def step_many(
         As `Trainer.step`; the other trainers have taken their step. A note of the error says whose it is.
     """
     chosen = _check(trainers)
-    x, y = check_array("x", x), check_array("y", y)
-    return _spread(chosen, lambda trainer, _: trainer.step(x, y, sample_weight))
+    data = check_array("x", x), check_array("y", y), sample_weight
+    with ExitStack() as stack:
+        for trainer in chosen:
+            if trainer._awaits_start:
+                stack.enter_context(trainer._noting_start(data, lambda: None))
+        return _core.step_many([trainer._core for trainer in chosen], *data)
 
 
 def train_many(
@@ -57,8 +57,8 @@ def train_many(
 ) -> list[Recording]:
     """Train every trainer on the same data, as its `Trainer.fit` would, and return the recordings.
 
-    Each network stays on one processor, the largest first; the bits are those of one `fit` after the other. Ctrl-C is
-    answered after the epoch that each processor is in.
+    Each network stays on one processor, the largest first; the bits are those of one `fit` after the other. Ctrl-C
+    leaves every network as after its last whole step.
 
     Parameters
     ----------
@@ -73,28 +73,13 @@ def train_many(
         As `Trainer.fit`, once the other trainers are done. A note of the error says whose it is.
     """
     chosen = _check(trainers)
-    check_integer("epochs", epochs, minimum=0)
-    check_positive_integer("batch_size", batch_size)
     X, y = check_array("X", X), check_array("y", y)  # noqa: N806
-
-    def fit(trainer: Trainer, stop: threading.Event) -> Recording:
-        for _ in range(epochs):
-            if stop.is_set():
-                break
-            trainer.fit(
-                X,
-                y,
-                epochs=1,
-                batch_size=batch_size,
-                sample_weight=sample_weight,
-                shuffle=shuffle,
-                validation=validation,
-            )
-            if trainer._core.stopped:  # on_nonfinite="stop"
-                break
-        return trainer.recording
-
-    return _spread(chosen, fit)
+    arguments = fit_arguments(X, y, epochs, batch_size, sample_weight, shuffle, validation)
+    with ExitStack() as stack:
+        for trainer in chosen:
+            stack.enter_context(trainer._noting_fit(arguments))
+        _core.fit_many([trainer._core for trainer in chosen], arguments)
+    return [trainer.recording for trainer in chosen]
 
 
 def _check(trainers: Iterable[Trainer]) -> list[Trainer]:
@@ -104,42 +89,3 @@ def _check(trainers: Iterable[Trainer]) -> list[Trainer]:
     if len({id(trainer) for trainer in chosen}) < len(chosen):
         raise ValueError("trainers must be different ones, but one of them is there twice")
     return chosen
-
-
-def _spread(trainers: Sequence[Trainer], work: Callable[[Trainer, threading.Event], Result]) -> list[Result]:
-    """Call work for each trainer, the largest network first, in as many threads as the library may use."""
-    order = sorted(range(len(trainers)), key=lambda i: trainers[i].net.num_parameters)  # popped from the end
-    lock, stop = threading.Lock(), threading.Event()
-    results: dict[int, Result] = {}
-    errors: dict[int, BaseException] = {}
-
-    def serve() -> None:
-        _core.set_work_alone(len(trainers) > 1)
-        try:
-            while not stop.is_set():
-                with lock:
-                    if not order:
-                        return
-                    i = order.pop()
-                try:
-                    results[i] = work(trainers[i], stop)
-                except Exception as error:
-                    error.add_note(f"(of trainers[{i}])")
-                    errors[i] = error
-        finally:
-            _core.set_work_alone(False)
-
-    helpers = [threading.Thread(target=serve) for _ in range(min(get_num_threads(), len(trainers)) - 1)]
-    for helper in helpers:
-        helper.start()
-    try:
-        serve()
-    except BaseException:  # Ctrl-C reaches this thread only
-        stop.set()
-        raise
-    finally:
-        for helper in helpers:
-            helper.join()
-    if errors:
-        raise errors[min(errors)]
-    return [results[i] for i in range(len(trainers))]

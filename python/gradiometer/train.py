@@ -46,6 +46,34 @@ def _choice(name: str, value: Any, choices: Any) -> Any:
     return value
 
 
+def fit_arguments(
+    X: ArrayLike,  # noqa: N803
+    y: ArrayLike,
+    epochs: int,
+    batch_size: int,
+    sample_weight: ArrayLike | None,
+    shuffle: bool,
+    validation: tuple[ArrayLike, ArrayLike] | None,
+) -> _core.FitArguments:
+    """Check what `Trainer.fit` and `train_many` are given, but for the arrays, which the trainer checks."""
+    check_integer("epochs", epochs, minimum=0)
+    check_positive_integer("batch_size", batch_size)
+    check_type("shuffle", shuffle, bool)
+    if validation is not None and not isinstance(validation, (tuple, list)):
+        raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
+    if validation is not None and len(validation) not in (2, 3):
+        raise ValueError(f"validation must be (X, y) or (X, y, sample_weight), but it has length {len(validation)}")
+    return _core.FitArguments(
+        x=X,
+        y=y,
+        sample_weight=sample_weight,
+        epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        validation=None if validation is None else tuple(validation),
+    )
+
+
 class Trainer:
     """Trains a network and records what its gradients do.
 
@@ -213,21 +241,18 @@ class Trainer:
             Show a progress bar (needs the ``lab`` extra); in a terminal also the norm of all gradients, the verdict on
             the latest steps and the signal of every layer. It takes less than 1 % of the time.
         """
-        check_integer("epochs", epochs, minimum=0)
-        check_positive_integer("batch_size", batch_size)
-        check_type("shuffle", shuffle, bool)
         check_type("progress", progress, bool)
-        if validation is not None and not isinstance(validation, (tuple, list)):
-            raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
-        if validation is not None and len(validation) not in (2, 3):
-            raise ValueError(f"validation must be (X, y) or (X, y, sample_weight), but it has length {len(validation)}")
-        held_out = None if validation is None else tuple(validation)
+        arguments = fit_arguments(X, y, epochs, batch_size, sample_weight, shuffle, validation)
         show: Callable[..., None] | None
-        shuffled_by = (self._settings["seed"], self._core.epochs) if shuffle else None
-        noting = self._noting_start((X, y, sample_weight), lambda: first_batch(self._net, X, batch_size, shuffled_by))
-        with noting, progress_display(progress, self._recording) as show:
-            self._core.fit(X, y, sample_weight, epochs, batch_size, shuffle, held_out, show)
+        with self._noting_fit(arguments), progress_display(progress, self._recording) as show:
+            self._core.fit(arguments, show)
         return self._recording
+
+    def _noting_fit(self, arguments: _core.FitArguments) -> AbstractContextManager[None]:
+        """As `_noting_start`, for the first batch of a fit."""
+        shuffled_by = (self._settings["seed"], self._core.epochs) if arguments.shuffle else None
+        data = (arguments.x, arguments.y, arguments.sample_weight)
+        return self._noting_start(data, lambda: first_batch(self._net, data[0], arguments.batch_size, shuffled_by))
 
     def _noting_start(
         self, data: Examples, batch: Callable[[], NDArray[np.int64] | None]

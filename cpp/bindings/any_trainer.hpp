@@ -1,0 +1,35 @@
+// What is the same for trainers of both dtypes, so that a list can hold both.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <functional>
+
+#include "network/network.hpp"
+
+namespace gradiometer {
+
+namespace py = pybind11;
+
+struct FitArguments {
+    py::object x, y, sample_weight;
+    int64_t epochs;
+    Index batch_size;
+    bool shuffle;
+    py::object validation;  // a pair, a triple, or None
+};
+
+class AnyTrainer {
+  public:
+    // What has been checked and can be done without Python's lock, in any thread. It keeps the arrays alive; it is to
+    // be destroyed with the lock. Throws as Trainer's step and fit do, and what a learning rate in Python raises.
+    using Work = std::function<double(const AskInterrupted&)>;
+
+    virtual ~AnyTrainer() = default;
+    virtual Work prepare_step(const py::object& x, const py::object& y, const py::object& sample_weight) = 0;
+    virtual Work prepare_fit(const FitArguments& arguments) = 0;
+    virtual const void* network() const = 0;
+    virtual Index size() const = 0;  // parameters
+};
+
+}  // namespace gradiometer

@@ -1,0 +1,255 @@
+// A trainer as Python has it: arrays are checked, learning rates may be Python functions, Ctrl-C is answered.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/any_trainer.hpp"
+#include "bindings/array.hpp"
+#include "bindings/signals.hpp"
+#include "network/trainer.hpp"
+
+namespace gradiometer {
+
+// Checked arrays, kept alive for as long as the engine reads them.
+template <class T>
+struct CheckedExamples {
+    Array<T> x;
+    Array<int64_t> labels{0};
+    Array<T> targets{0};
+    Array<double> weights{0};
+    Examples<T> examples;
+};
+
+template <class T>
+class PythonTrainer : public AnyTrainer {
+  public:
+    PythonTrainer(std::shared_ptr<Network<T>> network, TrainerSpec spec, py::object learning_rate,
+                  std::shared_ptr<Recorder> recorder, bool allow_nonfinite)
+        : network_(network),
+          spec_(spec),
+          learning_rate_(std::move(learning_rate)),
+          allow_nonfinite_(allow_nonfinite),
+          trainer_(network, spec, std::move(recorder)) {
+        if (!PyCallable_Check(learning_rate_.ptr())) constant_rate_ = learning_rate_.cast<double>();
+    }
+
+    double step(const py::object& x, const py::object& y, const py::object& weights) {
+        const Work work = prepare_step(x, y, weights);
+        double loss = 0;
+        run_interruptible(network(), [&](const AskInterrupted& ask) { loss = work(ask); });
+        return loss;
+    }
+
+    Work prepare_step(const py::object& x, const py::object& y, const py::object& weights) override {
+        refuse_in_signal_handler(network(), "step");
+        return [this, data = check(x, y, weights, "x", "y", "sample_weight"),
+                rate = rate_at(trainer_.steps())](const AskInterrupted& ask) {
+            return trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate, ask);
+        };
+    }
+
+    void apply_gradients(double loss) {
+        refuse_in_signal_handler(network(), "apply_gradients");
+        const double rate = rate_at(trainer_.steps());
+        run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate); });
+    }
+
+    bool fit(const FitArguments& arguments, const py::object& progress) {
+        FitCallbacks callbacks;
+        if (!progress.is_none())
+            callbacks.progress = [&progress](const Progress& p) {
+                const py::gil_scoped_acquire acquire;
+                progress(p.epoch, p.epochs, p.step_of_epoch, p.steps_of_epoch, p.loss);
+            };
+        const Work work = prepare_fit(arguments, std::move(callbacks));
+        bool finished = false;
+        run_interruptible(network(), [&](const AskInterrupted& ask) { finished = work(ask) != 0; });
+        return finished;
+    }
+
+    Work prepare_fit(const FitArguments& arguments) override { return prepare_fit(arguments, {}); }
+
+    std::pair<double, double> evaluate(const py::object& x, const py::object& y, const py::object& weights) {
+        const CheckedExamples<T> data = check(x, y, weights, "X", "y", "sample_weight");
+        Evaluation result{};
+        run_interruptible(network(),
+                          [&](const AskInterrupted& ask) { result = trainer_.evaluate(data.examples, ask); });
+        return {result.loss, result.accuracy};
+    }
+
+    // Counters of steps, epochs and updates, and {parameter name: {state name: array}}, which is empty before the first
+    // update; all as of one moment. Python's lock is released first: a step in another thread that holds the network's
+    // lock may be waiting for it.
+    std::tuple<int64_t, int64_t, int64_t, py::dict> state() {
+        const Plan& plan = network_->plan();
+        const int states = spec_.optimizer.state_count();
+        std::vector<Array<T>> arrays;
+        for (const ParameterSpec& p : plan.parameters)
+            for (int which = 0; which < states; ++which) arrays.push_back(empty_like(p));
+        int64_t steps, epochs, updates;
+        {
+            const py::gil_scoped_release release;
+            const auto lock = network_->hold();
+            steps = trainer_.steps();
+            epochs = trainer_.epochs();
+            updates = trainer_.updates();
+            auto array = arrays.begin();
+            for (size_t i = 0; i < plan.parameters.size(); ++i)
+                for (int which = 0; which < states; ++which) trainer_.copy_state(which, i, (array++)->mutable_data());
+        }
+        py::dict out;
+        auto array = arrays.begin();
+        for (size_t i = 0; i < plan.parameters.size() && updates > 0; ++i) {
+            py::dict named;
+            for (int which = 0; which < states; ++which) named[spec_.optimizer.state_name(which)] = *array++;
+            out[plan.parameters[i].name.c_str()] = named;
+        }
+        return {steps, epochs, updates, out};
+    }
+
+    void load(int64_t steps, int64_t epochs, int64_t updates, const py::dict& optimizer_state) {
+        refuse_in_signal_handler(network(), "load_state_dict");
+        const Plan& plan = network_->plan();
+        const int states = updates > 0 ? spec_.optimizer.state_count() : 0;
+        std::vector<Array<T>> arrays;
+        for (const ParameterSpec& p : plan.parameters) {
+            const std::string where = "optimizer['" + p.name + "']";
+            const bool given = optimizer_state.contains(p.name.c_str());
+            const py::object named = given ? optimizer_state[p.name.c_str()] : py::object(py::dict());
+            if (!py::isinstance<py::dict>(named))
+                throw py::type_error(where + " must be a dict of arrays, not " + std::string(py::repr(named)));
+            for (int which = 0; which < states; ++which)
+                arrays.push_back(state_array(named, spec_.optimizer.state_name(which), where, empty_like(p)));
+            for (const auto& item : py::dict(named)) check_state_name(item.first, where, states);
+        }
+        for (const auto& item : optimizer_state) check_parameter_name(item.first);
+        const py::gil_scoped_release release;
+        const auto lock = network_->hold();
+        auto array = arrays.begin();
+        for (size_t i = 0; i < plan.parameters.size(); ++i)
+            for (int which = 0; which < states; ++which) trainer_.set_state(which, i, (array++)->data());
+        trainer_.set_counters(steps, epochs, updates);
+    }
+
+    int64_t steps() const { return trainer_.steps(); }
+    int64_t epochs() const { return trainer_.epochs(); }
+    int64_t updates() const { return trainer_.updates(); }
+    bool stopped() const { return trainer_.stopped(); }
+
+    const void* network() const override { return network_.get(); }
+    Index size() const override { return network_->scalar_count(); }
+
+  private:
+    // 1 as the result of the work: it came to its end.
+    Work prepare_fit(const FitArguments& arguments, FitCallbacks callbacks) {
+        refuse_in_signal_handler(network(), "fit");
+        const CheckedExamples<T> training =
+            check(arguments.x, arguments.y, arguments.sample_weight, "X", "y", "sample_weight");
+        std::optional<CheckedExamples<T>> held_out;
+        if (!arguments.validation.is_none()) {
+            const py::tuple pair = arguments.validation;
+            held_out = check(pair[0], pair[1], pair.size() > 2 ? pair[2] : py::object(py::none()), "validation[0]",
+                             "validation[1]", "validation[2]");
+        }
+        callbacks.learning_rate = [this](int64_t step) {
+            if (constant_rate_) return *constant_rate_;
+            const py::gil_scoped_acquire acquire;
+            return rate_at(step);
+        };
+        return [this, training, held_out, callbacks, epochs = arguments.epochs, batch_size = arguments.batch_size,
+                shuffle = arguments.shuffle](const AskInterrupted& ask) {
+            FitCallbacks asking = callbacks;
+            asking.interrupted = ask;
+            std::optional<Examples<T>> validation;
+            if (held_out) validation = held_out->examples;
+            return trainer_.fit(training.examples, validation, epochs, batch_size, shuffle, asking) ? 1.0 : 0.0;
+        };
+    }
+
+    static Array<T> empty_like(const ParameterSpec& p) {
+        if (p.is_weight) return Array<T>({p.columns, p.inner});
+        return Array<T>(p.columns);
+    }
+
+    static Array<T> state_array(const py::dict& named, const char* state, const std::string& where,
+                                const Array<T>& expected) {
+        const std::string name = where + "['" + state + "']";
+        if (!named.contains(state)) throw py::value_error("the state dict has no " + name);
+        const Array<T> array = kept_array<T>(named[state], name.c_str());
+        if (shape_text(array) != shape_text(expected))
+            throw py::value_error(name + " has shape " + shape_text(array) + "; it must be " + shape_text(expected));
+        return array;
+    }
+
+    // An entry that this optimizer does not have comes from another one.
+    void check_state_name(const py::handle& key, const std::string& where, int states) const {
+        for (int which = 0; which < states; ++which)
+            if (key.equal(py::str(spec_.optimizer.state_name(which)))) return;
+        throw py::value_error("this trainer's optimizer has no " + where + "[" + std::string(py::repr(key)) + "]");
+    }
+
+    void check_parameter_name(const py::handle& key) const {
+        for (const ParameterSpec& p : network_->plan().parameters)
+            if (key.equal(py::str(p.name))) return;
+        throw py::value_error("the network has no parameter " + std::string(py::repr(key)) + ", as in optimizer");
+    }
+
+    CheckedExamples<T> check(const py::object& x, const py::object& y, const py::object& weights, const char* x_name,
+                             const char* y_name, const char* weights_name) const {
+        const Plan& plan = network_->plan();
+        CheckedExamples<T> out{.x = matrix<T>(x, x_name, plan.in_features, allow_nonfinite_), .examples = {}};
+        const Rows rows{out.x.shape(0), x_name};
+        out.examples.count = rows.count;
+        out.examples.x = out.x.data();
+        if (spec_.loss == LossKind::cross_entropy) {
+            out.labels = labels(y, y_name, rows, plan.out_features);
+            out.examples.labels = out.labels.data();
+        } else {
+            const bool probabilities = spec_.loss == LossKind::bce_with_logits;
+            out.targets = targets<T>(y, y_name, rows, plan.out_features, probabilities, allow_nonfinite_);
+            out.examples.targets = out.targets.data();
+        }
+        if (!weights.is_none()) {
+            out.weights = sample_weights(weights, weights_name, rows);
+            out.examples.weights = out.weights.data();
+        }
+        return out;
+    }
+
+    double rate_at(int64_t step) const {
+        if (constant_rate_) return *constant_rate_;
+        const py::object value = learning_rate_(step);
+        const bool is_truth_value = py::isinstance<py::bool_>(value);
+        double rate = 0;
+        try {
+            if (!is_truth_value) rate = value.cast<double>();
+        } catch (const py::cast_error&) {
+            throw_no_number(step, value);
+        }
+        if (is_truth_value) throw_no_number(step, value);
+        if (!(rate >= 0) || std::isinf(rate))
+            throw py::value_error("lr(" + std::to_string(step) + ") returned " + std::string(py::repr(value)) +
+                                  "; a learning rate must be finite and at least 0");
+        return rate;
+    }
+
+    [[noreturn]] static void throw_no_number(int64_t step, const py::object& value) {
+        throw py::type_error("lr(" + std::to_string(step) + ") must return a number, not " +
+                             std::string(py::repr(value)));
+    }
+
+    std::shared_ptr<Network<T>> network_;
+    TrainerSpec spec_;
+    py::object learning_rate_;
+    std::optional<double> constant_rate_;
+    bool allow_nonfinite_;
+    Trainer<T> trainer_;
+};
+
+}  // namespace gradiometer
