@@ -132,7 +132,7 @@ class Layer {
 
     void batch_norm_backward() {
         table_.batch_norm_backward_apply(rows_, columns_, rows_, y_.data(), columns_, x(), columns_, one_.data(),
-                                         one_.data(), zero_.data(), zero_.data());
+                                         one_.data(), zero_.data(), zero_.data(), y_.data(), columns_);
     }
 
     void cross_entropy() {

@@ -66,11 +66,15 @@ void batch_norm_merge(Index batch, Index columns, const T* means, const T* squar
 template <class T>
 void batch_norm_apply(Index rows, Index columns, const T* z, Index z_stride, const T* mean, const T* inverse_std,
                       const T* gamma, const T* beta, T* normalized, Index normalized_stride, T* y, Index y_stride) {
-    for (Index r = 0; r < rows; ++r) {
-        for (Index j = 0; j < columns; j += kLanes<T>) {
-            const Vec<T> x = (load(z + r * z_stride + j) - load(mean + j)) * load(inverse_std + j);
+    for (Index j = 0; j < columns; j += kLanes<T>) {
+        const Vec<T> center = load(mean + j);
+        const Vec<T> scale = load(inverse_std + j);
+        const Vec<T> factor = gamma ? load(gamma + j) : zero<T>();
+        const Vec<T> shift = gamma ? load(beta + j) : zero<T>();
+        for (Index r = 0; r < rows; ++r) {
+            const Vec<T> x = (load(z + r * z_stride + j) - center) * scale;
             if (normalized) store(normalized + r * normalized_stride + j, x);
-            store(y + r * y_stride + j, gamma ? fma(x, load(gamma + j), load(beta + j)) : x);
+            store(y + r * y_stride + j, gamma ? fma(x, factor, shift) : x);
         }
     }
 }
@@ -106,9 +110,9 @@ void sum_chunks(Index chunks, Index columns, const T* partial, Index chunk_strid
 }
 
 template <class T>
-void batch_norm_backward_apply(Index rows, Index columns, Index batch, T* dy, Index dy_stride, const T* normalized,
-                               Index normalized_stride, const T* gamma, const T* inverse_std, const T* sum,
-                               const T* product_sum) {
+void batch_norm_backward_apply(Index rows, Index columns, Index batch, const T* dy, Index dy_stride,
+                               const T* normalized, Index normalized_stride, const T* gamma, const T* inverse_std,
+                               const T* sum, const T* product_sum, T* dz, Index dz_stride) {
     const Vec<T> count = broadcast(static_cast<T>(batch));
     for (Index j = 0; j < columns; j += kLanes<T>) {
         const Vec<T> scale = gamma ? load(gamma + j) * load(inverse_std + j) : load(inverse_std + j);
@@ -117,7 +121,7 @@ void batch_norm_backward_apply(Index rows, Index columns, Index batch, T* dy, In
         for (Index r = 0; r < rows; ++r) {
             const Vec<T> x = load(normalized + r * normalized_stride + j);
             const Vec<T> centered = load(dy + r * dy_stride + j) - mean;
-            store(dy + r * dy_stride + j, scale * fma(-x, product_mean, centered));
+            store(dz + r * dz_stride + j, scale * fma(-x, product_mean, centered));
         }
     }
 }

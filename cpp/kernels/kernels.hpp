@@ -180,10 +180,10 @@ struct KernelTable {
                                       Index normalized_stride, T* sum, T* product_sum);
     // out = Σ over the chunks of a chunk_stride-spaced array, in double, rounded to T.
     void (*sum_chunks)(Index chunks, Index columns, const T* partial, Index chunk_stride, T* out);
-    // dy becomes dz = gamma · inverse_std · (dy - sum / batch - normalized · product_sum / batch).
-    void (*batch_norm_backward_apply)(Index rows, Index columns, Index batch, T* dy, Index dy_stride,
+    // dz = gamma · inverse_std · (dy - sum / batch - normalized · product_sum / batch). dz may be dy or normalized.
+    void (*batch_norm_backward_apply)(Index rows, Index columns, Index batch, const T* dy, Index dy_stride,
                                       const T* normalized, Index normalized_stride, const T* gamma,
-                                      const T* inverse_std, const T* sum, const T* product_sum);
+                                      const T* inverse_std, const T* sum, const T* product_sum, T* dz, Index dz_stride);
 
     // ---- layer norm: layer_norm.hpp. Each row by itself; all matrices padded, per-column arrays too.
 

@@ -7,14 +7,14 @@
 namespace gradiometer {
 namespace {
 
-// Where dL/dh of a block is to be put: into its delta, where it becomes dL/dz, unless the derivative that it is to be
-// multiplied by stands there.
+// Where dL/dh of a block is to be put: into its delta, where it becomes dL/dz, unless what backward has yet to read
+// stands there.
 template <class T>
 T* gradient_target(Pass<T>& pass, Index number, Index first_row) {
     Workspace<T>& work = pass.work;
     const Block& block = pass.plan.blocks[number];
-    return block.chain.empty() || block.slope_from_output ? work.delta(number) + first_row * work.stride(number)
-                                                          : work.scratch(first_row);
+    return block.norm != kNone || block.stores_slope() ? work.scratch(first_row)
+                                                       : work.delta(number) + first_row * work.stride(number);
 }
 
 // What the block before reads and writes when the product of this one has given it dL/dh.
@@ -29,20 +29,36 @@ Ahead<T> wanted_after_product(const Pass<T>& pass, Index number, Index first_row
     return ahead;
 }
 
-// dy, in delta(block), becomes dz; gamma's and beta's gradients are written. The threads meet once.
+// dz = dL/dh times the derivative of the chain of elementwise layers, if there are any; dz may be dh.
 template <class T>
-void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+void backpropagate_chain(Pass<T>& pass, RowRange some, Index number, const T* dh, T* dz, ChunkSquares* squares) {
+    const Block& block = pass.plan.blocks[number];
+    if (block.chain.empty()) return;
+    const Index stride = pass.work.stride(number);
+    const T* kept =
+        (block.slope_from_output ? pass.work.output(number) : pass.work.delta(number)) + some.begin * stride;
+    pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, some.count(), block.width, dh,
+                               stride, kept, stride, dz, stride, squares);
+}
+
+// From dL/dh of a block with batch norm to dz, in delta(block); gamma's and beta's gradients are written. The threads
+// meet once. A chunk of rows goes through all steps on either side of the meeting while it is in the first cache.
+template <class T>
+void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, T* dy,
+                        ChunkSquares* squares) {
     const Block& block = pass.plan.blocks[number];
     Workspace<T>& work = pass.work;
     const Index stride = work.stride(number);
     const Index width = block.width;
     const Index chunk_stride = padded<T>(width);
-    for (Index r = mine.begin; r < mine.end; r += kRowChunk) {
-        const Index chunk = r / kRowChunk;
-        pass.kernels.batch_norm_backward_chunk(
-            std::min(kRowChunk, mine.end - r), width, work.delta(number) + r * stride, stride,
-            work.normalized(number) + r * stride, stride, work.norm_partial(block.norm, 2) + chunk * chunk_stride,
-            work.norm_partial(block.norm, 3) + chunk * chunk_stride);
+    const T* normalized = work.normalized(number) + mine.begin * stride;
+    for (Index r = 0; r < mine.count(); r += kRowChunk) {
+        const RowRange rows{mine.begin + r, std::min(mine.begin + r + kRowChunk, mine.end)};
+        const Index chunk = rows.begin / kRowChunk;
+        backpropagate_chain<T>(pass, rows, number, dy + r * stride, dy + r * stride, nullptr);
+        pass.kernels.batch_norm_backward_chunk(rows.count(), width, dy + r * stride, stride, normalized + r * stride,
+                                               stride, work.norm_partial(block.norm, 2) + chunk * chunk_stride,
+                                               work.norm_partial(block.norm, 3) + chunk * chunk_stride);
     }
     team.meet([&] { pass.stopped = pass.interrupt.requested(); });
     if (pass.stopped) return;
@@ -60,9 +76,13 @@ void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, In
             std::copy_n(sum, width, pass.parameters.gradients(block.beta));
         }
     }
-    pass.kernels.batch_norm_backward_apply(mine.count(), width, pass.rows, work.delta(number) + mine.begin * stride,
-                                           stride, work.normalized(number) + mine.begin * stride, stride, gamma,
-                                           inverse, sum, product_sum);
+    T* dz = work.delta(number) + mine.begin * stride;
+    for (Index r = 0; r < mine.count(); r += kRowChunk) {
+        const Index rows = std::min(kRowChunk, mine.count() - r);
+        pass.kernels.batch_norm_backward_apply(rows, width, pass.rows, dy + r * stride, stride, normalized + r * stride,
+                                               stride, gamma, inverse, sum, product_sum, dz + r * stride, stride);
+        if (squares) pass.kernels.row_chunk_squares(rows, width, dz + r * stride, stride, squares++);
+    }
 }
 
 // From dL/dh of a block, which gradient_target says where to find, to the delta of its dense layer.
@@ -71,20 +91,14 @@ void begin_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index num
     const Block& block = pass.plan.blocks[number];
     Workspace<T>& work = pass.work;
     const Index stride = work.stride(number);
+    T* dh = gradient_target(pass, number, mine.begin);
     T* delta = work.delta(number) + mine.begin * stride;
     const bool measured = block.dense != kNone && pass.collect >= Collect::norms;
     ChunkSquares* squares = measured ? work.delta_squares(block.dense) + mine.begin / kRowChunk : nullptr;
-    const bool squares_in_chain = !block.chain.empty() && !block.normalizes();
-    if (!block.chain.empty())
-        pass.kernels.backpropagate(block.chain[0].activation, block.slope_from_output, mine.count(), block.width,
-                                   gradient_target(pass, number, mine.begin), stride,
-                                   block.slope_from_output ? work.output(number) + mine.begin * stride : delta, stride,
-                                   delta, stride, squares_in_chain ? squares : nullptr);
+    if (block.norm != kNone) return normalize_backward(pass, team, thread, mine, number, dh, squares);
+    const bool squares_in_chain = !block.chain.empty() && block.layer_norm == kNone;
+    backpropagate_chain<T>(pass, mine, number, dh, delta, squares_in_chain ? squares : nullptr);
     if (block.layer_norm != kNone) layer_norm_backward_rows(pass, mine, number);
-    if (block.norm != kNone) {
-        normalize_backward(pass, team, thread, mine, number);
-        if (pass.stopped) return;
-    }
     if (squares && !squares_in_chain) pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride, squares);
 }
 

@@ -42,9 +42,10 @@ void measure(Pass<T>& pass, int thread, RowRange mine, Index dense, Index width,
                                     pass.work.moments(dense) + mine.begin / kRowChunk, pass.work.alive(thread, dense));
 }
 
-// Normalises z, which stands in normalized(block), and writes gamma · x̂ + beta to y. The threads meet once.
+// Mean and variance of each column of z, which stands in normalized(block), over all rows of the batch, for
+// normalize_rows to use. The threads meet once.
 template <class T>
-void normalize_rows(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, T* y, Index y_stride) {
+void take_batch_statistics(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
     const Block& block = pass.plan.blocks[number];
     Workspace<T>& work = pass.work;
     const Index stride = work.stride(number);
@@ -72,11 +73,19 @@ void normalize_rows(Pass<T>& pass, Team& team, int thread, RowRange mine, Index 
             running.batch_variance[j] = static_cast<T>(static_cast<double>(variance[j]) * unbiased);
         }
     }
-    T* rows = z + mine.begin * stride;
-    pass.kernels.batch_norm_apply(mine.count(), width, rows, stride, mean, inverse,
-                                  block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
-                                  block.beta == kNone ? nullptr : pass.parameters.values(block.beta), rows, stride, y,
-                                  y_stride);
+}
+
+// z, which stands in normalized(block), becomes x̂; y = gamma · x̂ + beta.
+template <class T>
+void normalize_rows(Pass<T>& pass, int thread, RowRange some, Index number, T* y) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    T* z = work.normalized(number) + some.begin * stride;
+    pass.kernels.batch_norm_apply(
+        some.count(), block.width, z, stride, work.norm_merged(block.norm, thread, 0),
+        work.norm_merged(block.norm, thread, 2), block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
+        block.beta == kNone ? nullptr : pass.parameters.values(block.beta), z, stride, y, stride);
 }
 
 DropoutSpec dropout_spec(uint64_t seed, uint64_t step, const Elementwise& layer) {
@@ -161,9 +170,16 @@ void finish_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index nu
     if (block.norm != kNone) {
         if (in.data != z)
             for (Index r = 0; r < mine.count(); ++r) std::copy_n(in.data + r * in.stride, block.width, z + r * stride);
-        normalize_rows(pass, team, thread, mine, number, after_norm, stride);
+        take_batch_statistics(pass, team, thread, mine, number);
         if (pass.stopped) return;
-        in = {after_norm, stride};
+        // A chunk goes through all that follows while it is in the first cache.
+        for (RowRange chunk{mine.begin, mine.begin}; chunk.begin < mine.end; chunk.begin = chunk.end) {
+            chunk.end = std::min(chunk.begin + kRowChunk, mine.end);
+            T* y = after_norm + (chunk.begin - mine.begin) * stride;
+            normalize_rows(pass, thread, chunk, number, y);
+            if (!block.chain.empty()) run_chain(pass, thread, chunk, number, {y, stride});
+        }
+        return;
     }
     if (!block.chain.empty()) run_chain(pass, thread, mine, number, in);
 }

@@ -49,6 +49,8 @@ struct Block {
     bool measures_output = false;    // no activation follows the dense layer: its own output is measured
 
     bool normalizes() const { return norm != kNone || layer_norm != kNone; }
+    // Whether the backward pass needs the derivative of the chain to have been stored.
+    bool stores_slope() const { return !chain.empty() && !slope_from_output; }
 
     // Multiply-adds of one row in one direction; what is elementwise, at a rough estimate.
     double work_per_row() const;

@@ -33,9 +33,12 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
     for (const Block& block : plan.blocks) {
         layout_.strides.push_back(row_stride<T>(block.width));
         layout_.output_offsets.push_back(place(layout_.strides.back()));
-        layout_.normalized_offsets.push_back(block.normalizes() ? place(layout_.strides.back()) : 0);
+        const bool apart = block.layer_norm != kNone || (block.norm != kNone && block.stores_slope());
+        layout_.normalized_offsets.push_back(apart ? place(layout_.strides.back()) : kNone);
     }
     for (const Index stride : layout_.strides) layout_.delta_offsets.push_back(place(stride));
+    for (size_t i = 0; i < plan.blocks.size(); ++i)
+        if (layout_.normalized_offsets[i] == kNone) layout_.normalized_offsets[i] = layout_.delta_offsets[i];
     layout_.deltas_end = layout_.row_size;
     layout_.input_gradient_offset = place(layout_.input_stride);
     layout_.targets_offset = place(padded<T>(plan.out_features));

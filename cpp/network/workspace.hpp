@@ -57,8 +57,8 @@ class Workspace {
     T* input() { return memory_.arena.data(); }  // rows × in_features: a batch that was gathered or must be padded
     // h, what a block hands on. At a fixed place: a block without elementwise layers has its product here.
     T* output(Index block) { return memory_.arena.data() + memory_.rows * layout_.output_offsets[block]; }
-    // Forward leaves the derivative of the chain of elementwise layers here; backward overwrites it with dL/dz of the
-    // block's dense layer, which the weight gradient reads.
+    // Forward leaves the derivative of the chain of elementwise layers here, or, if that need not be stored, what batch
+    // norm normalized; backward overwrites it with dL/dz of the block's dense layer, which the weight gradient reads.
     T* delta(Index block) { return memory_.arena.data() + memory_.rows * layout_.delta_offsets[block]; }
     // The deltas of all blocks, one after the other.
     T* all_deltas() { return delta(0); }

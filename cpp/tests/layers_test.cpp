@@ -35,8 +35,12 @@ void try_batch_norm(const KernelTable<T>& table, Report& report) {
         }
         table.sum_chunks(chunks, columns, sums.data(), stride, sum.data());
         table.sum_chunks(chunks, columns, products.data(), stride, product.data());
+        std::vector<T> in_place_of_normalized = normalized;
+        table.batch_norm_backward_apply(batch, columns, batch, dz.data(), stride, in_place_of_normalized.data(), stride,
+                                        gamma.data(), inverse.data(), sum.data(), product.data(),
+                                        in_place_of_normalized.data(), stride);
         table.batch_norm_backward_apply(batch, columns, batch, dz.data(), stride, normalized.data(), stride,
-                                        gamma.data(), inverse.data(), sum.data(), product.data());
+                                        gamma.data(), inverse.data(), sum.data(), product.data(), dz.data(), stride);
         const double n = static_cast<double>(batch);
         for (Index j = 0; j < columns; ++j) {
             double m = 0, v = 0, s = 0, p = 0;
@@ -63,6 +67,7 @@ void try_batch_norm(const KernelTable<T>& table, Report& report) {
                 report.close(dz[i],
                              static_cast<double>(gamma[j]) * root * (static_cast<double>(above[i]) - s / n - x * p / n),
                              tolerance, 4 * (1 + root), where + " dz");
+                report.equal(in_place_of_normalized[i], dz[i], where + " dz in place of x̂");
                 report.hash(y[i]);
                 report.hash(dz[i]);
             }
