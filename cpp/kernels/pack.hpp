@@ -33,22 +33,22 @@ void unpack_transposed(Index inner, Index columns, const T* panels, T* row_major
 }
 
 // A square of a matrix whose rows are `stride` apart: its columns are put to rows of `out`. Of a square at the edge
-// there are only so many rows, the others give zeros, and only so many columns.
+// there are only so many rows, the others give zeros, and only so many columns. Unless it is 0, what stands `ahead`
+// elements behind the entries is fetched into the second cache meanwhile.
 template <bool at_edge, class T>
 GM_INLINE void transposed_square(const T* from, Index stride, Index rows, Index columns, Index ahead, T* out,
                                  Index out_stride) {
+    if (ahead) GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i) prefetch(from + ahead + i * stride);
     Vec<T> square[kLanes<T>];
-    GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i, from += stride) {
-        square[i] = !at_edge || i < rows ? load(from) : zero<T>();
-        prefetch(from + ahead);
-    }
+    GM_UNROLL for (Index i = 0; i < kLanes<T>; ++i, from += stride) square[i] =
+        !at_edge || i < rows ? load(from) : zero<T>();
     transpose(square);
     GM_UNROLL for (Index j = 0; j < kLanes<T>; ++j) if (!at_edge || j < columns) store(out + j * out_stride, square[j]);
 }
 
 // A slice of one panel of the transpose (columns × inner): out[column - begin][k - first], for the columns begin … end
 // of the (inner × columns) matrix and the `width` rows from `first` on. Rows beyond the matrix give zeros. `begin` is a
-// multiple of a panel. What stands `ahead` elements behind the entries is fetched into the second cache meanwhile.
+// multiple of a panel. `ahead` is that of transposed_square.
 template <class T>
 GM_INLINE void transposed_slice(Index inner, Index columns, const T* panels, Index begin, Index end, Index first,
                                 Index width, Index ahead, T* out) {
