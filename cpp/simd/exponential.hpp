@@ -22,6 +22,7 @@ struct ExpConstants<float> {
     static constexpr int mantissa_bits = 23;
     static constexpr float round_and_bias = 12582912.0f + 127.0f;
     static constexpr float log2_e = 1.44269504f;
+    static constexpr float ln2 = 0x1.62e43p-1f;
     static constexpr float ln2_high = 0x1.62e4p-1f;
     static constexpr float ln2_low = 0x1.7f7d1cp-20f;
     static constexpr float q[] = {0.5f, 0.166666657f, 0.0416664667f, 0.00833363924f, 0.00139349524f, 0.000196720561f};
@@ -39,6 +40,7 @@ struct ExpConstants<double> {
     static constexpr int mantissa_bits = 52;
     static constexpr double round_and_bias = 6755399441055744.0 + 1023.0;
     static constexpr double log2_e = 1.4426950408889634074;
+    static constexpr double ln2 = 0x1.62e42fefa39efp-1;
     static constexpr double ln2_high = 0x1.62e42fefa38p-1;
     static constexpr double ln2_low = 0x1.ef35793c76730p-45;
     static constexpr double q[] = {0.5000000000000007,    0.16666666666666696,   0.0416666666665607,
@@ -55,24 +57,23 @@ struct ExpConstants<double> {
 };
 
 // x = n ln 2 + rest. power holds the bits of 2ⁿ where that is a normal number; more can be added to the exponent first.
-// V is a vector, or a group of vectors.
-template <class V>
+template <class T>
 struct ExpReduction {
-    V rest;
-    typename Kind<V>::Integers power;
+    Vec<T> rest;
+    Ints<T> power;
 };
 
-template <class V>
-GM_INLINE ExpReduction<V> reduce_exponent(V x) {
-    using C = ExpConstants<typename Kind<V>::T>;
-    const V round_and_bias = constant_of<V>(C::round_and_bias);
-    const V shifted = fma(x, constant_of<V>(C::log2_e), round_and_bias);
-    const V n = shifted - round_and_bias;
-    const V exact = fma(n, constant_of<V>(-C::ln2_high), x);
-    return {fma(n, constant_of<V>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
+template <class T>
+GM_INLINE ExpReduction<T> reduce_exponent(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> round_and_bias = broadcast<T>(C::round_and_bias);
+    const Vec<T> shifted = fma(x, broadcast<T>(C::log2_e), round_and_bias);
+    const Vec<T> n = shifted - round_and_bias;
+    const Vec<T> exact = fma(n, broadcast<T>(-C::ln2_high), x);
+    return {fma(n, broadcast<T>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
 }
 
-// exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r.
+// exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r. V is a vector, or a group of vectors.
 template <class V>
 GM_INLINE V expm1_of_rest(V r) {
     return fma(r * r, polynomial(r, ExpConstants<typename Kind<V>::T>::q), r);
@@ -91,7 +92,7 @@ GM_INLINE Ints<T> exponent_step(int n) {
 template <class T>
 GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
     using C = ExpConstants<T>;
-    const ExpReduction<Vec<T>> reduced = reduce_exponent(x);
+    const ExpReduction<T> reduced = reduce_exponent(x);
     const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest + correction);
     const Mask<T> deep = x < broadcast<T>(C::exp_may_be_subnormal);
     const Ints<T> raised = {deep.v ? exponent_step<T>(100).v : exponent_step<T>(-1).v};
@@ -115,7 +116,7 @@ template <class T>
 GM_INLINE Vec<T> expm1(Vec<T> x) {
     using C = ExpConstants<T>;
     const Vec<T> inside = max(broadcast<T>(C::expm1_is_minus_one), min(broadcast<T>(C::exp_is_infinite), x));
-    const ExpReduction<Vec<T>> reduced = reduce_exponent(inside);
+    const ExpReduction<T> reduced = reduce_exponent(inside);
     const Vec<T> half_power = from_bits<T>(reduced.power + exponent_step<T>(-1));
     const Vec<T> half = fma(half_power, expm1_of_rest(reduced.rest), half_power - broadcast<T>(T(0.5)));
     return select(abs(x) < broadcast<T>(C::expm1_is_identity), x, half + half);
@@ -129,14 +130,18 @@ GM_INLINE Vec<T> sigmoid(Vec<T> x) {
     return select(x < zero<T>(), power, one) / (one + power);
 }
 
-// With e = exp(2|x|) - 1: tanh|x| = e / (e + 2).
+// With e = exp(2|x|) - 1: tanh|x| = e / (e + 2). ln 2 is rounded to one number, for what that loses grows with n, and
+// where n is large, tanh is flat.
 template <class V>
 GM_INLINE V tanh(V x) {
-    using T = typename Kind<V>::T;
-    const V inside = min(constant_of<V>(ExpConstants<T>::tanh_is_one), abs(x));
-    const ExpReduction<V> reduced = reduce_exponent(inside + inside);
-    const V power = from_bits<T>(reduced.power);
-    const V e = fma(power, expm1_of_rest(reduced.rest), power - constant_of<V>(1));
+    using C = ExpConstants<typename Kind<V>::T>;
+    const V inside = min(constant_of<V>(C::tanh_is_one), abs(x));
+    const V round_and_bias = constant_of<V>(C::round_and_bias);
+    const V shifted = fma(inside, constant_of<V>(2 * C::log2_e), round_and_bias);
+    const V n = shifted - round_and_bias;
+    const V rest = fma(n, constant_of<V>(-C::ln2), inside + inside);
+    const V power = from_bits<typename Kind<V>::T>(bits_of(shifted) << C::mantissa_bits);
+    const V e = fma(power, expm1_of_rest(rest), power - constant_of<V>(1));
     return copysign(e / (e + constant_of<V>(2)), x);
 }
 

@@ -16,20 +16,18 @@ struct Group {
     Part part[kGroup];
 };
 
-// What a function of vectors or groups of them needs to know: the element type, and the types that go with it.
+// The element type of a vector or a group of them.
 template <class V>
 struct Kind;
 
 template <class T_>
 struct Kind<Vec<T_>> {
     using T = T_;
-    using Integers = Ints<T>;
 };
 
 template <class T_>
 struct Kind<Group<Vec<T_>>> {
     using T = T_;
-    using Integers = Group<Ints<T>>;
 };
 
 // The same constant in every lane.
