@@ -23,13 +23,12 @@ def main() -> None:
 def must_exist(workload: Workload) -> float:
     """Return the bytes of weights, gradients, optimizer state, and activations and deltas of one batch.
 
-    A batch norm keeps its normalised input beside its output.
+    What a batch norm normalized needs no room of its own: the deltas can take its place.
     """
     parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in workload.sizes)
     units = sum(fan_out for _, fan_out in workload.sizes)
-    hidden = workload.depth * workload.width
     states = 2 if workload.optimizer == "adam" else 0
-    matrices = 2 * units + (hidden if workload.batch_norm else 0) + workload.inputs
+    matrices = 2 * units + workload.inputs
     return 4.0 * (parameters * (2 + states) + matrices * workload.batch)
 
 
