@@ -1,5 +1,6 @@
 """Many networks at once: the same bits as one after the other, and what happens when one of them fails."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -118,11 +119,12 @@ def test_wrong_arguments():
     assert all(len(trainer.recording) == 0 for trainer in found)
 
 
-def test_ctrl_c_ends_all_of_them_after_whole_steps():
-    found = trainers()
+@contextlib.contextmanager
+def interrupted_after_four_steps_of(awaited):
+    """Press Ctrl-C in what runs inside, two networks at a time, when the awaited ones have taken four steps."""
 
     def press():
-        while not all(len(trainer.recording) >= 4 for trainer in found[-2:]):
+        while not all(len(trainer.recording) >= 4 for trainer in awaited):
             threading.Event().wait(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -130,8 +132,14 @@ def test_ctrl_c_ends_all_of_them_after_whole_steps():
     thread.start()
     gm.set_num_threads(2)
     with pytest.raises(KeyboardInterrupt):
-        gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
+        yield
     thread.join()
+
+
+def test_ctrl_c_ends_all_of_them_after_whole_steps():
+    found = trainers()
+    with interrupted_after_four_steps_of(found[-2:]):
+        gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
     assert threading.active_count() < 5
     assert np.isfinite(gm.step_many(found, X, Y)).all()
 
@@ -140,18 +148,8 @@ def test_ctrl_c_reaches_a_thread_that_has_run_out_of_networks():
     found = trainers(on_nonfinite="stop")[-2:]
     largest = found[1]  # which this thread takes, and is done with at once
     largest.net.load_state_dict({key: value * np.float32(1e30) for key, value in largest.net.state_dict().items()})
-
-    def press():
-        while len(found[0].recording) < 4:
-            threading.Event().wait(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    gm.set_num_threads(2)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after_four_steps_of(found[:1]):
         gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
-    thread.join()
     steps = len(found[0].recording)
     assert found[0].state_dict()["step"] == steps >= 4
     assert len(largest.recording) == 1
@@ -192,16 +190,7 @@ def test_a_signal_handler_may_not_train_what_is_being_trained():
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, handler)
-
-    def press():
-        while len(found[-1].recording) < 4:
-            threading.Event().wait(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after_four_steps_of(found[-1:]):
         gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
-    thread.join()
     assert len(errors) == len(found)
     assert all("by a signal handler in the midst of work on the same network" in error for error in errors)
