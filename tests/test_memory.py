@@ -52,6 +52,21 @@ limit = pages * resource.getpagesize() + (120 << 20)  # too little for the stack
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 print(losses(200) == expected)
 """
+
+MANY_TRAINERS = """
+import resource
+import numpy as np
+import gradiometer as gm
+
+nets = [gm.Network(100, [gm.Dense(1)], seed=seed) for seed in range(40)]
+trainers = [gm.Trainer(net, loss="mse", optimizer=gm.SGD(0.1), record=None) for net in nets]
+x, y = np.ones((20_000, 100)), np.ones((20_000, 1))  # of 8 MB, in float64; the networks read float32
+gm.train_many(trainers, x[:100], y[:100], epochs=1, batch_size=100)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gm.train_many(trainers, x, y, epochs=1, batch_size=10_000)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, "MB")
+"""
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the limit is set and read as Linux has it")
 
 
@@ -70,3 +85,9 @@ def test_a_batch_that_is_too_large_for_the_memory_leaves_a_network_that_works(al
 def test_threads_that_the_system_does_not_give_are_done_without():
     done = run(MANY_THREADS)
     assert done.stdout.strip() == "True", (done.returncode, done.stderr)
+
+
+@linux_only
+def test_trainers_that_read_the_same_data_convert_them_once():
+    done = run(MANY_TRAINERS)
+    assert int(done.stdout.split()[0]) < 80, (done.stdout, done.stderr)  # MB; 40 times 8 without

@@ -4,7 +4,9 @@
 #include <pybind11/pybind11.h>
 
 #include <functional>
+#include <optional>
 
+#include "bindings/examples.hpp"
 #include "network/network.hpp"
 
 namespace gradiometer {
@@ -12,11 +14,11 @@ namespace gradiometer {
 namespace py = pybind11;
 
 struct FitArguments {
-    py::object x, y, sample_weight;
+    SharedExamples training;
+    std::optional<SharedExamples> validation;
     int64_t epochs;
     Index batch_size;
     bool shuffle;
-    py::object validation;  // a pair, a triple, or None
 };
 
 class AnyTrainer {
@@ -26,8 +28,8 @@ class AnyTrainer {
     using Work = std::function<double(const AskInterrupted&)>;
 
     virtual ~AnyTrainer() = default;
-    virtual Work prepare_step(const py::object& x, const py::object& y, const py::object& sample_weight) = 0;
-    virtual Work prepare_fit(const FitArguments& arguments) = 0;
+    virtual Work prepare_step(SharedExamples& batch) = 0;
+    virtual Work prepare_fit(FitArguments& arguments) = 0;
     virtual const void* network() const = 0;
     virtual Index size() const = 0;  // parameters
 };

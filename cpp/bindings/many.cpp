@@ -164,13 +164,14 @@ void register_many(py::module_& m) {
     m.def(
         "step_many",
         [](const Trainers& trainers, const py::object& x, const py::object& y, const py::object& sample_weight) {
-            return with_all(trainers, [&](AnyTrainer& trainer) { return trainer.prepare_step(x, y, sample_weight); });
+            SharedExamples batch({x, y, sample_weight, "x", "y", "sample_weight"});
+            return with_all(trainers, [&](AnyTrainer& trainer) { return trainer.prepare_step(batch); });
         },
         py::arg("trainers"), py::arg("x"), py::arg("y"), py::arg("sample_weight"),
         "The losses of one step of each trainer. They must be different ones.");
     m.def(
         "fit_many",
-        [](const Trainers& trainers, const FitArguments& arguments) {
+        [](const Trainers& trainers, FitArguments& arguments) {
             with_all(trainers, [&](AnyTrainer& trainer) { return trainer.prepare_fit(arguments); });
         },
         py::arg("trainers"), py::arg("arguments"), "Fits each trainer. They must be different ones.");

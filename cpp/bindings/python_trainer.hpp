@@ -16,16 +16,6 @@
 
 namespace gradiometer {
 
-// Checked arrays, kept alive for as long as the engine reads them.
-template <class T>
-struct CheckedExamples {
-    Array<T> x;
-    Array<int64_t> labels{0};
-    Array<T> targets{0};
-    Array<double> weights{0};
-    Examples<T> examples;
-};
-
 template <class T>
 class PythonTrainer : public AnyTrainer {
   public:
@@ -40,17 +30,20 @@ class PythonTrainer : public AnyTrainer {
     }
 
     double step(const py::object& x, const py::object& y, const py::object& weights) {
-        const Work work = prepare_step(x, y, weights);
+        refuse_in_signal_handler(network(), "step");
+        const CheckedExamples<T> data = check_examples<T>({x, y, weights, "x", "y", "sample_weight"}, wanted());
+        const double rate = rate_at(trainer_.steps());
         double loss = 0;
-        run_interruptible(network(), [&](const AskInterrupted& ask) { loss = work(ask); });
+        run_interruptible(network(), [&](const AskInterrupted& ask) {
+            loss = trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate, ask);
+        });
         return loss;
     }
 
-    Work prepare_step(const py::object& x, const py::object& y, const py::object& weights) override {
+    Work prepare_step(SharedExamples& batch) override {
         refuse_in_signal_handler(network(), "step");
-        return [this, data = check(x, y, weights, "x", "y", "sample_weight"),
-                rate = rate_at(trainer_.steps())](const AskInterrupted& ask) {
-            return trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate, ask);
+        return [this, data = batch.checked<T>(wanted()), rate = rate_at(trainer_.steps())](const AskInterrupted& ask) {
+            return trainer_.step({data->examples, nullptr, 0, data->examples.count}, rate, ask);
         };
     }
 
@@ -60,7 +53,7 @@ class PythonTrainer : public AnyTrainer {
         run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate); });
     }
 
-    bool fit(const FitArguments& arguments, const py::object& progress) {
+    bool fit(FitArguments& arguments, const py::object& progress) {
         FitCallbacks callbacks;
         if (!progress.is_none())
             callbacks.progress = [&progress](const Progress& p) {
@@ -73,10 +66,10 @@ class PythonTrainer : public AnyTrainer {
         return finished;
     }
 
-    Work prepare_fit(const FitArguments& arguments) override { return prepare_fit(arguments, {}); }
+    Work prepare_fit(FitArguments& arguments) override { return prepare_fit(arguments, {}); }
 
     std::pair<double, double> evaluate(const py::object& x, const py::object& y, const py::object& weights) {
-        const CheckedExamples<T> data = check(x, y, weights, "X", "y", "sample_weight");
+        const CheckedExamples<T> data = check_examples<T>({x, y, weights, "X", "y", "sample_weight"}, wanted());
         Evaluation result{};
         run_interruptible(network(),
                           [&](const AskInterrupted& ask) { result = trainer_.evaluate(data.examples, ask); });
@@ -146,17 +139,17 @@ class PythonTrainer : public AnyTrainer {
     Index size() const override { return network_->scalar_count(); }
 
   private:
+    ExamplesWanted wanted() const {
+        const Plan& plan = network_->plan();
+        return {spec_.loss, plan.in_features, plan.out_features, allow_nonfinite_};
+    }
+
     // 1 as the result of the work: it came to its end.
-    Work prepare_fit(const FitArguments& arguments, FitCallbacks callbacks) {
+    Work prepare_fit(FitArguments& arguments, FitCallbacks callbacks) {
         refuse_in_signal_handler(network(), "fit");
-        const CheckedExamples<T> training =
-            check(arguments.x, arguments.y, arguments.sample_weight, "X", "y", "sample_weight");
-        std::optional<CheckedExamples<T>> held_out;
-        if (!arguments.validation.is_none()) {
-            const py::tuple pair = arguments.validation;
-            held_out = check(pair[0], pair[1], pair.size() > 2 ? pair[2] : py::object(py::none()), "validation[0]",
-                             "validation[1]", "validation[2]");
-        }
+        const auto training = arguments.training.checked<T>(wanted());
+        std::shared_ptr<const CheckedExamples<T>> held_out;
+        if (arguments.validation) held_out = arguments.validation->checked<T>(wanted());
         callbacks.learning_rate = [this](int64_t step) {
             if (constant_rate_) return *constant_rate_;
             const py::gil_scoped_acquire acquire;
@@ -168,7 +161,7 @@ class PythonTrainer : public AnyTrainer {
             asking.interrupted = ask;
             std::optional<Examples<T>> validation;
             if (held_out) validation = held_out->examples;
-            return trainer_.fit(training.examples, validation, epochs, batch_size, shuffle, asking) ? 1.0 : 0.0;
+            return trainer_.fit(training->examples, validation, epochs, batch_size, shuffle, asking) ? 1.0 : 0.0;
         };
     }
 
@@ -198,28 +191,6 @@ class PythonTrainer : public AnyTrainer {
         for (const ParameterSpec& p : network_->plan().parameters)
             if (key.equal(py::str(p.name))) return;
         throw py::value_error("the network has no parameter " + std::string(py::repr(key)) + ", as in optimizer");
-    }
-
-    CheckedExamples<T> check(const py::object& x, const py::object& y, const py::object& weights, const char* x_name,
-                             const char* y_name, const char* weights_name) const {
-        const Plan& plan = network_->plan();
-        CheckedExamples<T> out{.x = matrix<T>(x, x_name, plan.in_features, allow_nonfinite_), .examples = {}};
-        const Rows rows{out.x.shape(0), x_name};
-        out.examples.count = rows.count;
-        out.examples.x = out.x.data();
-        if (spec_.loss == LossKind::cross_entropy) {
-            out.labels = labels(y, y_name, rows, plan.out_features);
-            out.examples.labels = out.labels.data();
-        } else {
-            const bool probabilities = spec_.loss == LossKind::bce_with_logits;
-            out.targets = targets<T>(y, y_name, rows, plan.out_features, probabilities, allow_nonfinite_);
-            out.examples.targets = out.targets.data();
-        }
-        if (!weights.is_none()) {
-            out.weights = sample_weights(weights, weights_name, rows);
-            out.examples.weights = out.weights.data();
-        }
-        return out;
     }
 
     double rate_at(int64_t step) const {

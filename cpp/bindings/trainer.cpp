@@ -105,15 +105,21 @@ void register_trainers(py::module_& m) {
              py::arg("seed"));
     py::class_<FitArguments>(m, "FitArguments")
         .def(py::init([](py::object x, py::object y, py::object sample_weight, int64_t epochs, Index batch_size,
-                         bool shuffle, py::object validation) {
-                 return FitArguments{std::move(x), std::move(y), std::move(sample_weight), epochs,
-                                     batch_size,   shuffle,      std::move(validation)};
+                         bool shuffle, const std::optional<py::tuple>& validation) {
+                 const py::object none = py::none();
+                 FitArguments out{SharedExamples({x, y, sample_weight, "X", "y", "sample_weight"}), std::nullopt,
+                                  epochs, batch_size, shuffle};
+                 if (validation)
+                     out.validation.emplace(GivenExamples{(*validation)[0], (*validation)[1],
+                                                          validation->size() > 2 ? (*validation)[2] : none,
+                                                          "validation[0]", "validation[1]", "validation[2]"});
+                 return out;
              }),
              py::kw_only(), py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("epochs"),
              py::arg("batch_size"), py::arg("shuffle"), py::arg("validation"))
-        .def_readonly("x", &FitArguments::x)
-        .def_readonly("y", &FitArguments::y)
-        .def_readonly("sample_weight", &FitArguments::sample_weight)
+        .def_property_readonly("x", [](const FitArguments& of) { return of.training.given().x; })
+        .def_property_readonly("y", [](const FitArguments& of) { return of.training.given().y; })
+        .def_property_readonly("sample_weight", [](const FitArguments& of) { return of.training.given().weights; })
         .def_readonly("batch_size", &FitArguments::batch_size)
         .def_readonly("shuffle", &FitArguments::shuffle);
     py::class_<AnyTrainer>(m, "AnyTrainer");

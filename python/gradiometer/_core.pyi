@@ -439,7 +439,7 @@ class TrainerSpec:
     def __init__(self, *, loss: LossKind, optimizer: OptimizerSpec, clip: ClipSpec, on_nonfinite: OnNonfinite, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
 class FitArguments:
-    def __init__(self, *, x: typing.Any, y: typing.Any, sample_weight: typing.Any, epochs: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, shuffle: bool, validation: typing.Any) -> None:
+    def __init__(self, *, x: typing.Any, y: typing.Any, sample_weight: typing.Any, epochs: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, shuffle: bool, validation: tuple | None) -> None:
         ...
     @property
     def batch_size(self) -> int:
