@@ -106,14 +106,10 @@ GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const 
     const Index count = (rows + kTileRows - 1) / kTileRows;
     const Index height = rows / count;
     const Index taller = rows % count;
-    const Tile<T> first = tile_of<walk, true, Vectors, T>(taller > 0 ? height + 1 : height);
-    const Tile<T> tall = tile_of<walk, false, Vectors, T>(height + 1);
-    const Tile<T> plain = tile_of<walk, false, Vectors, T>(height);
     for (Index i = 0; i < count; ++i) {
         const Index size = height + (i < taller);
-        (i == 0       ? first
-         : i < taller ? tall
-                      : plain)(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead);
+        const Tile<T> tile = i == 0 ? tile_of<walk, true, Vectors, T>(size) : tile_of<walk, false, Vectors, T>(size);
+        tile(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead);
         a += walk == Walk::along_rows ? size * a_stride : size;
         c += size * c_stride;
         if (walk == Walk::down_columns) ahead.a += size;
