@@ -22,6 +22,9 @@ Task: TypeAlias = tuple[Parameters, int]
 Done: TypeAlias = tuple[int, Finished]
 """The place of a task in the list, and what it came to."""
 
+LONGEST_WAIT = 0.5
+"""Seconds. Python does not see a Ctrl-C that comes in the moment before a wait until that ends."""
+
 ROUND = 4
 """Runs for each worker of a backend that gives results back only when all of a call are done."""
 
@@ -52,7 +55,7 @@ def _in_threads(plan: Plan, data: Data, tasks: list[Task]) -> Iterator[Done]:
                 running[pool.submit(execute, plan, data, parameters, seed, give_up)] = i
             if not running:
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=LONGEST_WAIT, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=running.__getitem__):
                 yield running.pop(future), future.result()
     finally:  # at Ctrl-C too, which reaches this thread only
