@@ -9,6 +9,8 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // Trainers.
 #include <pybind11/stl.h>
 
+#include <exception>
 #include <sstream>
 
 #include "bindings/python_trainer.hpp"
