@@ -31,9 +31,10 @@ struct Job {
 // a kernel a million times over makes no subnormals, with which processors are slow.
 class Layer {
   public:
-    Layer(Index rows, Index columns) : rows_(rows), columns_(columns), vectors_(columns / kernels<float>().lanes) {
+    Layer(Index rows, Index columns)
+        : rows_(rows), columns_(columns), stride_(columns + 16), vectors_(columns / kernels<float>().lanes) {
         for (AlignedArray<float>* matrix : {&x_, &y_, &z_, &w_, &g_, &m_, &v_}) {
-            *matrix = AlignedArray<float>(std::max(rows, columns) * columns);
+            *matrix = AlignedArray<float>(std::max(rows, columns) * stride_);
             for (Index i = 0; i < matrix->size(); ++i) matrix->data()[i] = std::sin(0.7f * static_cast<float>(i)) / 8;
         }
         for (Index i = 0; i < v_.size(); ++i) v_.data()[i] = 0.01f;
@@ -79,28 +80,30 @@ class Layer {
     float* x() { return x_.data(); }
 
     void matmul() {
-        table_.matmul(rows_, columns_, columns_, x(), columns_, w_.data(), one_.data(), y_.data(), columns_,
+        table_.matmul(rows_, columns_, columns_, x(), stride_, w_.data(), one_.data(), y_.data(), stride_,
                       {.b = w_.data(), .written = y_.data()});
     }
 
     void matmul_transposed() {
-        table_.matmul_transposed(rows_, columns_, columns_, 0, columns_, x(), columns_, w_.data(), y_.data(), columns_,
+        table_.matmul_transposed(rows_, columns_, columns_, 0, columns_, x(), stride_, w_.data(), y_.data(), stride_,
                                  {.b = w_.data()});
     }
 
-    // Calls the function with each panel of the weights and each chunk of its rows, and where that begins.
+    // Calls the function with each chunk of the weights' rows and each panel, and where that begins.
     template <class Function>
     void for_chunks(const Function& function) {
-        for (Index panel = 0; panel < columns_ / table_.panel; ++panel)
-            for (Index begin = 0; begin < columns_; begin += kInnerChunk)
+        for (Index begin = 0; begin < columns_; begin += kInnerChunk)
+            for (Index panel = 0; panel < columns_ / table_.panel; ++panel)
                 function(panel, begin, std::min(begin + kInnerChunk, columns_),
                          (panel * columns_ + begin) * table_.panel);
     }
 
+    // The columns of x are packed, as the engine has them in wide layers.
     void outer_product() {
+        constexpr Index kPacked = kInnerChunk + 16;
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
-            table_.outer_product(rows_, begin, end, x(), columns_, y_.data() + panel * table_.panel, columns_, 2,
-                                 g_.data() + offset, {.a = x(), .b = y_.data()});
+            table_.outer_product(rows_, end - begin, x(), std::min(stride_, kPacked),
+                                 y_.data() + panel * table_.panel, stride_, 2, g_.data() + offset, {.b = y_.data()});
         });
     }
 
@@ -157,7 +160,7 @@ class Layer {
     }
 
     const KernelTable<float>& table_ = kernels<float>();
-    Index rows_, columns_, vectors_;
+    Index rows_, columns_, stride_, vectors_;
     AlignedArray<float> x_, y_, z_;      // of the batch
     AlignedArray<float> w_, g_, m_, v_;  // weights, gradient, and what Adam remembers
     AlignedArray<float> zero_{columns_}, one_{columns_}, sums_{2 * columns_};

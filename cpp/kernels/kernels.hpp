@@ -115,7 +115,8 @@ struct ActivationMoments {
 // a hundred rows takes as long as its data need to come from memory, if they are asked for in time.
 template <class T>
 struct Ahead {
-    const T* a = nullptr;  // outer product: the x of the next one, at its first k
+    const T* a = nullptr;  // outer product: the x of the next one, at its first k, if that is another one
+    Index a_stride = 0;    // and its stride
     const T* b = nullptr;  // the b, or dy, of the next product
     // Rows laid out like c (for the outer product: like out) that are read or written next. Lines to be written are
     // taken away from the other processors: a store into a line that one of them holds waits for its answer, and so do
@@ -140,10 +141,10 @@ struct KernelTable {
     // layer. Of c, only the columns begin … end, whole panels, are computed.
     void (*matmul_transposed)(Index rows, Index inner, Index columns, Index begin, Index end, const T* a,
                               Index a_stride, const T* b, T* c, Index c_stride, const Ahead<T>& ahead);
-    // The chunk inner_begin … inner_end of one panel, `vectors` wide (1 or 2): out[k - inner_begin][column] =
-    // Σ_r x[r][k] · dy[r][column]; dy points at the panel's first column.
-    void (*outer_product)(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
-                          Index dy_stride, Index vectors, T* out, const Ahead<T>& ahead);
+    // A chunk of one panel, `vectors` wide (1 or 2): out[k][column] = Σ_r x[r][k] · dy[r][column] for k below `inner`;
+    // x and dy point at the chunk's and the panel's first column.
+    void (*outer_product)(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride,
+                          Index vectors, T* out, const Ahead<T>& ahead);
     // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);

@@ -23,12 +23,18 @@ constexpr Index kInnerBlock = 256;
 // How a tile finds a(i, t), for row i of the tile and step t: along a row, or down a column.
 enum class Walk { along_rows, down_columns };
 
+// Hides from the compiler where a pointer came from: it would keep the address of each row of a tile on the stack, and
+// move one there and back in every step of the loop.
+template <class P>
+GM_INLINE void forget_origin(P*& pointer) {
+    __asm__("" : "+r"(pointer));
+}
+
 // c (Rows × Vectors) = start + Σ_t a(i, t) · b[t]. `start` is a row to begin every row of the tile with (null: zero);
-// with `resume`, c itself is. Of the tiles that share b, one asks for the next one: hints that are not needed cost 1 to
-// 4 %, though the loop has room for them.
-template <Walk walk, bool fetches_b, int Rows, int Vectors, class T>
+// with `resume`, c itself is. Of the next b, `fetched` rows are asked for.
+template <Walk walk, int Rows, int Vectors, class T>
 static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __restrict b, Index b_stride,
-                 const T* start, bool resume, T* __restrict c, Index c_stride, const Ahead<T>& ahead) {
+                 const T* start, bool resume, T* __restrict c, Index c_stride, const Ahead<T>& ahead, Index fetched) {
     const T* written = ahead.written;
     if (written)
         GM_UNROLL for (int i = 0; i < Rows; ++i, written += c_stride) GM_UNROLL for (int v = 0; v < Vectors; ++v)
@@ -39,46 +45,61 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
             prefetch(read + v * kLanes<T>);
     Vec<T> sum[Rows][Vectors];
     if (resume) {
-        GM_UNROLL for (int i = 0; i < Rows; ++i) GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] =
-            load(c + i * c_stride + v * kLanes<T>);
+        const T* from = c;
+        GM_UNROLL for (int i = 0; i < Rows; ++i, from += c_stride) {
+            GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = load(from + v * kLanes<T>);
+            forget_origin(from);
+        }
     } else {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) {
             const Vec<T> first = start ? load(start + v * kLanes<T>) : zero<T>();
             GM_UNROLL for (int i = 0; i < Rows; ++i) sum[i][v] = first;
         }
     }
+    // Rows of a are found from every fourth one: there are not enough registers for the distance of each.
+    constexpr int kBases = walk == Walk::along_rows ? (Rows + 3) / 4 : 1;
+    const T* base[kBases];
+    GM_UNROLL for (int i = 0; i < kBases; ++i) {
+        base[i] = a + 4 * i * a_stride;
+        forget_origin(base[i]);
+    }
     const T* next_a = ahead.a;
     const T* next_b = ahead.b;
     for (Index t = 0; t < steps; ++t) {
         Vec<T> row[Vectors];
-        GM_UNROLL for (int v = 0; v < Vectors; ++v) {
-            row[v] = load(b + v * kLanes<T>);
-            if constexpr (fetches_b) prefetch(next_b + v * kLanes<T>);
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
+        if (t < fetched) {
+            GM_UNROLL for (int v = 0; v < Vectors; ++v) prefetch(next_b + v * kLanes<T>);
+            next_b += b_stride;
         }
         if constexpr (walk == Walk::down_columns) {
-            prefetch(next_a);
-            next_a += a_stride;
+            if (next_a) {
+                prefetch(next_a);
+                next_a += ahead.a_stride;
+            }
         }
-        next_b += b_stride;
         GM_UNROLL for (int i = 0; i < Rows; ++i) {
-            const Vec<T> factor = broadcast(walk == Walk::along_rows ? a[i * a_stride] : a[i]);
+            const Vec<T> factor = broadcast(walk == Walk::along_rows ? base[i / 4][i % 4 * a_stride] : base[0][i]);
             GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
         }
-        a += walk == Walk::along_rows ? 1 : a_stride;
+        GM_UNROLL for (int i = 0; i < kBases; ++i) base[i] += walk == Walk::along_rows ? 1 : a_stride;
         b += b_stride;
     }
-    GM_UNROLL for (int i = 0; i < Rows; ++i) GM_UNROLL for (int v = 0; v < Vectors; ++v)
-        store(c + i * c_stride + v * kLanes<T>, sum[i][v]);
+    T* to = c;
+    GM_UNROLL for (int i = 0; i < Rows; ++i, to += c_stride) {
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) store(to + v * kLanes<T>, sum[i][v]);
+        forget_origin(to);
+    }
 }
 
 template <class T>
-using Tile = void (*)(Index, const T*, Index, const T*, Index, const T*, bool, T*, Index, const Ahead<T>&);
+using Tile = void (*)(Index, const T*, Index, const T*, Index, const T*, bool, T*, Index, const Ahead<T>&, Index);
 
-template <Walk walk, bool fetches_b, int Vectors, class T>
+template <Walk walk, int Vectors, class T>
 GM_INLINE Tile<T> tile_of(Index rows) {
     switch (rows) {
 #define GM_TILE(n) \
-    case n: return tile<walk, fetches_b, (n <= kTileRows ? n : 1), Vectors, T>;
+    case n: return tile<walk, (n <= kTileRows ? n : 1), Vectors, T>;
         GM_TILE(2)
         GM_TILE(3)
         GM_TILE(4)
@@ -95,24 +116,28 @@ GM_INLINE Tile<T> tile_of(Index rows) {
         GM_TILE(12)
 #endif
 #undef GM_TILE
-        default: return tile<walk, fetches_b, 1, Vectors, T>;
+        default: return tile<walk, 1, Vectors, T>;
     }
 }
 
-// Splits `rows` evenly into tiles, rather than into full ones and a small rest.
+// Splits `rows` evenly into tiles, rather than into full ones and a small rest. They share b, and share out what is to
+// be asked for of the next one: all of it at once fills the buffers of the first cache, and what is asked for twice
+// costs 1 to 4 %, though the loop has room for it.
 template <Walk walk, int Vectors, class T>
 GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const T* b, Index b_stride, const T* start,
                      bool resume, T* c, Index c_stride, Ahead<T> ahead) {
     const Index count = (rows + kTileRows - 1) / kTileRows;
     const Index height = rows / count;
     const Index taller = rows % count;
-    for (Index i = 0; i < count; ++i) {
+    const Index share = (steps + count - 1) / count;
+    for (Index i = 0, left = steps; i < count; ++i, left -= share) {
         const Index size = height + (i < taller);
-        const Tile<T> tile = i == 0 ? tile_of<walk, true, Vectors, T>(size) : tile_of<walk, false, Vectors, T>(size);
-        tile(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead);
+        tile_of<walk, Vectors, T>(size)(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead,
+                                        left < share ? left : share);
+        ahead.b += share * b_stride;
         a += walk == Walk::along_rows ? size * a_stride : size;
         c += size * c_stride;
-        if (walk == Walk::down_columns) ahead.a += size;
+        if (ahead.a) ahead.a += size;
         if (ahead.read) ahead.read += size * c_stride;
         if (ahead.written) ahead.written += size * c_stride;
     }
@@ -134,32 +159,62 @@ GM_INLINE const T* offset_unless_null(const T* from, Index offset) {
     return from ? from + offset : nullptr;
 }
 
+// The order in which a product goes through the slices of b. Of a large left-hand matrix, as many columns as the second
+// cache holds meet all panels before the next ones do.
+template <class T>
+class Slices {
+  public:
+    Slices(Index rows, Index inner, Index first_panel, Index end_panel)
+        : inner_(inner), first_panel_(first_panel), end_panel_(end_panel), panel_(first_panel) {
+        constexpr Index kCacheBytes = 512 * 1024;
+        const Index fitting = kCacheBytes / (rows * static_cast<Index>(sizeof(T)));
+        block_ = fitting < kInnerBlock ? kInnerBlock : fitting / kInnerBlock * kInnerBlock;
+        if (first_panel == end_panel) done_ = true;
+    }
+
+    bool done() const { return done_; }
+    Index panel() const { return panel_; }
+    Index k() const { return k_; }
+    Index steps() const { return inner_ - k_ < kInnerBlock ? inner_ - k_ : kInnerBlock; }
+
+    void next() {
+        k_ += kInnerBlock;
+        if (k_ < inner_ && k_ < begin_ + block_) return;
+        if (++panel_ == end_panel_) {
+            panel_ = first_panel_;
+            begin_ += block_;
+            done_ = begin_ >= inner_;
+        }
+        k_ = begin_;
+    }
+
+  private:
+    Index inner_, first_panel_, end_panel_, block_;
+    Index begin_ = 0;  // of the columns that are being gone through
+    Index panel_, k_ = 0;
+    bool done_ = false;
+};
+
 template <class T>
 void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
             Index c_stride, const Ahead<T>& ahead) {
-    for (Index panel = 0; panel < panel_count<T>(columns); ++panel) {
-        const Index first = panel * kPanel<T>;
-        const Index vectors = panel_vectors<T>(columns, panel);
-        const Index width = vectors * kLanes<T>;
-        const T* whole = b + first * inner;
-        const T* next = panel + 1 < panel_count<T>(columns) ? whole + width * inner : ahead.b;
-        for (Index k = 0; k < inner || k == 0; k += kInnerBlock) {
-            const Index steps = inner - k < kInnerBlock ? inner - k : kInnerBlock;
-            Ahead<T> of_slice{};
-            of_slice.b = next + k * width;
-            if (k == 0) of_slice.written = offset_unless_null(ahead.written, first);
-            multiply_slice(rows, k, steps, a, a_stride, whole + k * width, vectors, bias ? bias + first : nullptr,
-                           c + first, c_stride, of_slice);
-        }
+    for (Slices<T> slices(rows, inner, 0, panel_count<T>(columns)); !slices.done();) {
+        const Index first = slices.panel() * kPanel<T>;
+        const Index vectors = panel_vectors<T>(columns, slices.panel());
+        const Index k = slices.k(), steps = slices.steps();
+        const T* slice = b + first * inner + k * vectors * kLanes<T>;
+        slices.next();
+        Ahead<T> of_slice{};
+        of_slice.b = slices.done() ? ahead.b
+                                   : b + slices.panel() * kPanel<T> * inner +
+                                         slices.k() * panel_vectors<T>(columns, slices.panel()) * kLanes<T>;
+        if (k == 0)
+            of_slice.written = offset_unless_null(ahead.written, first);
+        else if (!slices.done() && slices.k() <= k)
+            of_slice.read = c + slices.panel() * kPanel<T>;
+        multiply_slice(rows, k, steps, a, a_stride, slice, vectors, bias ? bias + first : nullptr, c + first, c_stride,
+                       of_slice);
     }
-}
-
-// From the slice of b at (panel, k) to the next one: further along the panel, in the next panel, or in the next
-// product.
-template <class T>
-GM_INLINE Index distance_to_next_slice(Index columns, Index inner, Index panel, Index k, Index to_next_product) {
-    if (k + kInnerBlock < inner) return kInnerBlock * columns;
-    return panel + 1 < panel_count<T>(columns) ? kPanel<T> * kPanel<T> - k * columns : to_next_product;
 }
 
 // The transpose is made slice by slice, in the first cache: keeping it beside b would take more time in memory.
@@ -170,36 +225,43 @@ void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Inde
     // A small b waits in the second cache, so the products fetch the next one. Of a large one, each slice is fetched
     // while the one before it is transposed.
     const bool fits = inner <= kInnerBlock;
-    for (Index panel = begin / kPanel<T>; panel < panel_count<T>(end); ++panel) {
+    // From the beginning of b to a slice of its transpose.
+    const auto offset = [&](Index panel, Index k) { return panel * kPanel<T> * kPanel<T> + k * columns; };
+    for (Slices<T> slices(rows, inner, begin / kPanel<T>, panel_count<T>(end)); !slices.done();) {
+        const Index panel = slices.panel(), k = slices.k(), steps = slices.steps();
         const Index first = panel * kPanel<T>;
         const Index vectors = panel_vectors<T>(columns, panel);
-        for (Index k = 0; k < inner; k += kInnerBlock) {
-            const Index steps = inner - k < kInnerBlock ? inner - k : kInnerBlock;
-            const Index to_next = distance_to_next_slice<T>(columns, inner, panel, k, ahead.b - b);
-            transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>, fits ? 0 : to_next, slice);
-            Ahead<T> of_slice{};
-            of_slice.b = fits ? ahead.b + first * inner : slice;
-            if (k + steps == inner) {
-                of_slice.read = offset_unless_null(ahead.read, first);
-                of_slice.written = offset_unless_null(ahead.written, first);
-            }
-            multiply_slice(rows, k, steps, a, a_stride, slice, vectors, static_cast<const T*>(nullptr), c + first,
-                           c_stride, of_slice);
+        slices.next();
+        const Index to_next = (slices.done() ? ahead.b - b : offset(slices.panel(), slices.k())) - offset(panel, k);
+        transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>, fits ? 0 : to_next, slice);
+        Ahead<T> of_slice{};
+        of_slice.b = fits ? ahead.b + first * inner : slice;
+        if (k + steps == inner) {
+            of_slice.read = offset_unless_null(ahead.read, first);
+            of_slice.written = offset_unless_null(ahead.written, first);
+        } else if (!slices.done() && slices.k() > 0 && slices.k() <= k) {
+            of_slice.read = c + slices.panel() * kPanel<T>;
         }
+        multiply_slice(rows, k, steps, a, a_stride, slice, vectors, static_cast<const T*>(nullptr), c + first, c_stride,
+                       of_slice);
     }
 }
 
 template <class T>
-void outer_product(Index rows, Index inner_begin, Index inner_end, const T* x, Index x_stride, const T* dy,
-                   Index dy_stride, Index vectors, T* out, const Ahead<T>& ahead) {
-    const Index height = inner_end - inner_begin;
+void outer_product(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride, Index vectors,
+                   T* out, const Ahead<T>& ahead) {
+    constexpr Index kRowsInCache = 128;  // of a panel of dy, beside those of x: the first cache has them for all tiles
     const Index width = vectors * kLanes<T>;
-    if (vectors == 2)
-        tiles<Walk::down_columns, 2>(height, rows, x + inner_begin, x_stride, dy, dy_stride,
-                                     static_cast<const T*>(nullptr), false, out, width, ahead);
-    else
-        tiles<Walk::down_columns, 1>(height, rows, x + inner_begin, x_stride, dy, dy_stride,
-                                     static_cast<const T*>(nullptr), false, out, width, ahead);
+    for (Index r = 0; r < rows; r += kRowsInCache) {
+        const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
+        const Ahead<T> of_rows{.a = offset_unless_null(ahead.a, r * ahead.a_stride),
+                               .a_stride = ahead.a_stride,
+                               .b = ahead.b + r * dy_stride,
+                               .written = r == 0 ? ahead.written : nullptr};
+        const auto multiply = vectors == 2 ? tiles<Walk::down_columns, 2, T> : tiles<Walk::down_columns, 1, T>;
+        multiply(inner, steps, x + r * x_stride, x_stride, dy + r * dy_stride, dy_stride, nullptr, r > 0, out, width,
+                 of_rows);
+    }
 }
 
 }  // namespace

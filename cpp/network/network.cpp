@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "network/gradient.hpp"
+
 namespace gradiometer {
 
 template <class T>
@@ -173,7 +175,8 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
         backward_rows(pass, team, thread, mine);
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
-        for (Index i; (i = ranges.next(thread)) >= 0;) gradient_task(pass, i);
+        GradientTasks<T> gradients(pass, thread);
+        for (Index i; (i = ranges.next(thread)) >= 0;) gradients.take(i);
     });
     if (pass.stopped) throw Interrupted();
     gradients_measured_ = true;

@@ -21,12 +21,12 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
             }
             continue;
         }
-        for (Index first = 0, panel = 0; first < p.columns; first += kernels_.panel, ++panel) {
-            const Index vectors = p.columns - first > kernels_.lanes ? 2 : 1;
-            for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk)
+        for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk)
+            for (Index first = 0, panel = 0; first < p.columns; first += kernels_.panel, ++panel) {
+                const Index vectors = p.columns - first > kernels_.lanes ? 2 : 1;
                 tasks_.push_back({i, chunk, begin, std::min(begin + kInnerChunk, p.inner), panel, first, vectors,
                                   offset(i) + first * p.inner + begin * vectors * kernels_.lanes});
-        }
+            }
     }
     values_ = AlignedArray<T>(size);
     gradients_ = AlignedArray<T>(size);

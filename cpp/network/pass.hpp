@@ -88,11 +88,6 @@ T* output_gradient(Pass<T>& pass, Index first_row, Index& stride);
 template <class T>
 void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine);
 
-// Gradient of the chunk of one of the parameters' tasks from the deltas, and its statistics. Batch norm's gradients are
-// there already.
-template <class T>
-void gradient_task(Pass<T>& pass, Index number);
-
 // running = (1 - momentum) · running + momentum · batch, for every batch norm: part of a step that is being kept.
 template <class T>
 void commit_running_statistics(Pass<T>& pass);

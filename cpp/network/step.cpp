@@ -5,6 +5,7 @@
 
 #include "network/borrowed_memory.hpp"
 #include "network/clip_adaptive.hpp"
+#include "network/gradient.hpp"
 #include "network/trainer.hpp"
 
 namespace gradiometer {
@@ -177,10 +178,11 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
         }
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
+        GradientTasks<T> gradient(pass, thread);
         for (Index i; (i = gradients.next(thread)) >= 0;) {
             if (thread == 0) interrupt.poll(static_cast<double>(rows * tasks[i].elements() * tasks[i].vectors) * lanes);
             if (interrupt.requested()) break;
-            gradient_task(pass, i);
+            gradient.take(i);
             if (clips_adaptively()) measure_weights_task(pass, tasks[i]);
         }
         team.meet([&] { pass.stopped = interrupt.requested(); });

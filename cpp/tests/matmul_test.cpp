@@ -92,7 +92,7 @@ void try_panels(const KernelTable<T>& table, Report& report) {
                 for (Index begin = 0; begin < inner; begin += kInnerChunk) {
                     const Index end = std::min(begin + kInnerChunk, inner);
                     std::vector<T> out((end - begin) * width);
-                    table.outer_product(rows, begin, end, x.data(), inner, dy.data() + first, dy_stride, vectors,
+                    table.outer_product(rows, end - begin, x.data() + begin, inner, dy.data() + first, dy_stride, vectors,
                                         out.data(), {.a = x.data(), .b = dy.data(), .written = out.data()});
                     for (Index k = begin; k < end; ++k) {
                         for (Index j = first; j < std::min(first + width, columns); ++j) {
