@@ -98,12 +98,15 @@ class Layer {
                          (panel * columns_ + begin) * table_.panel);
     }
 
-    // The columns of x are packed, as the engine has them in wide layers.
     void outer_product() {
-        constexpr Index kPacked = kInnerChunk + 16;
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
-            table_.outer_product(rows_, end - begin, x(), std::min(stride_, kPacked),
-                                 y_.data() + panel * table_.panel, stride_, 2, g_.data() + offset, {.b = y_.data()});
+            // As the engine does it in wide layers.
+            const bool packs = columns_ > 512;
+            if (packs && panel == 0) table_.pack_columns(rows_, end - begin, x() + begin, stride_, m_.data());
+            const Index next = (panel + 1) * table_.panel % columns_;
+            table_.outer_product(rows_, end - begin, packs ? m_.data() : x() + begin, packs ? 0 : stride_,
+                                 y_.data() + panel * table_.panel, stride_, 2, g_.data() + offset,
+                                 {.b = y_.data() + next});
         });
     }
 

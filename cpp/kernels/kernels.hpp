@@ -142,9 +142,13 @@ struct KernelTable {
     void (*matmul_transposed)(Index rows, Index inner, Index columns, Index begin, Index end, const T* a,
                               Index a_stride, const T* b, T* c, Index c_stride, const Ahead<T>& ahead);
     // A chunk of one panel, `vectors` wide (1 or 2): out[k][column] = Σ_r x[r][k] · dy[r][column] for k below `inner`;
-    // x and dy point at the chunk's and the panel's first column.
+    // x and dy point at the chunk's and the panel's first column. With a stride of 0, x is what pack_columns made of
+    // it.
     void (*outer_product)(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride,
                           Index vectors, T* out, const Ahead<T>& ahead);
+    // `inner` columns of x in the order in which an outer product reads them: worth it where rows are far apart and
+    // many panels meet the same columns. Writes rows × inner elements.
+    void (*pack_columns)(Index rows, Index inner, const T* x, Index x_stride, T* out);
     // Row-major (columns × inner, as a state dict has a weight) to panels of the (inner × columns) matrix, and back.
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);

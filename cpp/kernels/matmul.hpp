@@ -20,8 +20,9 @@ constexpr int kTileRows = GM_VECTOR_BYTES == 64   ? 12
 // Steps of the inner index after which the accumulators are stored: a panel slice of this length stays in L1.
 constexpr Index kInnerBlock = 256;
 
-// How a tile finds a(i, t), for row i of the tile and step t: along a row, or down a column.
-enum class Walk { along_rows, down_columns };
+// How a tile finds a(i, t), for row i of the tile and step t: along a row, down a column, or one after the other, as
+// pack_columns has put them.
+enum class Walk { along_rows, down_columns, packed };
 
 // Hides from the compiler where a pointer came from: it would keep the address of each row of a tile on the stack, and
 // move one there and back in every step of the loop.
@@ -72,7 +73,7 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
             GM_UNROLL for (int v = 0; v < Vectors; ++v) prefetch(next_b + v * kLanes<T>);
             next_b += b_stride;
         }
-        if constexpr (walk == Walk::down_columns) {
+        if constexpr (walk != Walk::along_rows) {
             if (next_a) {
                 prefetch(next_a);
                 next_a += ahead.a_stride;
@@ -82,7 +83,9 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
             const Vec<T> factor = broadcast(walk == Walk::along_rows ? base[i / 4][i % 4 * a_stride] : base[0][i]);
             GM_UNROLL for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(factor, row[v], sum[i][v]);
         }
-        GM_UNROLL for (int i = 0; i < kBases; ++i) base[i] += walk == Walk::along_rows ? 1 : a_stride;
+        GM_UNROLL for (int i = 0; i < kBases; ++i) base[i] += walk == Walk::along_rows ? 1
+                                                              : walk == Walk::packed   ? Rows
+                                                                                       : a_stride;
         b += b_stride;
     }
     T* to = c;
@@ -120,22 +123,28 @@ GM_INLINE Tile<T> tile_of(Index rows) {
     }
 }
 
-// Splits `rows` evenly into tiles, rather than into full ones and a small rest. They share b, and share out what is to
-// be asked for of the next one: all of it at once fills the buffers of the first cache, and what is asked for twice
-// costs 1 to 4 %, though the loop has room for it.
+// Rows in tiles of the same size, give or take one, rather than in full ones and a small rest.
+struct Split {
+    explicit Split(Index rows)
+        : count((rows + kTileRows - 1) / kTileRows), height(rows / count), taller(rows % count) {}
+    Index size(Index tile) const { return height + (tile < taller); }
+
+    Index count, height, taller;
+};
+
+// The tiles share b, and share out what is to be asked for of the next one: all of it at once fills the buffers of the
+// first cache, and what is asked for twice costs 1 to 4 %, though the loop has room for it.
 template <Walk walk, int Vectors, class T>
 GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const T* b, Index b_stride, const T* start,
                      bool resume, T* c, Index c_stride, Ahead<T> ahead) {
-    const Index count = (rows + kTileRows - 1) / kTileRows;
-    const Index height = rows / count;
-    const Index taller = rows % count;
-    const Index share = (steps + count - 1) / count;
-    for (Index i = 0, left = steps; i < count; ++i, left -= share) {
-        const Index size = height + (i < taller);
+    const Split split(rows);
+    const Index share = ahead.b ? (steps + split.count - 1) / split.count : 0;
+    for (Index i = 0, left = steps; i < split.count; ++i, left -= share) {
+        const Index size = split.size(i);
         tile_of<walk, Vectors, T>(size)(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead,
                                         left < share ? left : share);
-        ahead.b += share * b_stride;
-        a += walk == Walk::along_rows ? size * a_stride : size;
+        if (ahead.b) ahead.b += share * b_stride;
+        a += walk == Walk::along_rows ? size * a_stride : walk == Walk::packed ? size * steps : size;
         c += size * c_stride;
         if (ahead.a) ahead.a += size;
         if (ahead.read) ahead.read += size * c_stride;
@@ -235,7 +244,7 @@ void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Inde
         const Index to_next = (slices.done() ? ahead.b - b : offset(slices.panel(), slices.k())) - offset(panel, k);
         transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>, fits ? 0 : to_next, slice);
         Ahead<T> of_slice{};
-        of_slice.b = fits ? ahead.b + first * inner : slice;
+        if (fits) of_slice.b = offset_unless_null(ahead.b, first * inner);
         if (k + steps == inner) {
             of_slice.read = offset_unless_null(ahead.read, first);
             of_slice.written = offset_unless_null(ahead.written, first);
@@ -247,20 +256,35 @@ void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Inde
     }
 }
 
+// Rows of x and a panel of dy that an outer product goes through at a time: the first cache has them for all tiles.
+constexpr Index kRowsInCache = 128;
+
+template <class T>
+void pack_columns(Index rows, Index inner, const T* x, Index x_stride, T* out) {
+    const Split split(inner);
+    for (Index begin = 0; begin < rows; begin += kRowsInCache) {
+        const Index end = begin + kRowsInCache < rows ? begin + kRowsInCache : rows;
+        for (Index tile = 0, first = 0; tile < split.count; first += split.size(tile), ++tile)
+            for (Index r = begin; r < end; ++r)
+                for (Index k = 0; k < split.size(tile); ++k) *out++ = x[r * x_stride + first + k];
+    }
+}
+
 template <class T>
 void outer_product(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride, Index vectors,
                    T* out, const Ahead<T>& ahead) {
-    constexpr Index kRowsInCache = 128;  // of a panel of dy, beside those of x: the first cache has them for all tiles
-    const Index width = vectors * kLanes<T>;
+    constexpr Walk down = Walk::down_columns, packed = Walk::packed;
+    const auto multiply = x_stride       ? vectors == 2 ? tiles<down, 2, T> : tiles<down, 1, T>
+                          : vectors == 2 ? tiles<packed, 2, T>
+                                         : tiles<packed, 1, T>;
     for (Index r = 0; r < rows; r += kRowsInCache) {
         const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
         const Ahead<T> of_rows{.a = offset_unless_null(ahead.a, r * ahead.a_stride),
                                .a_stride = ahead.a_stride,
-                               .b = ahead.b + r * dy_stride,
+                               .b = offset_unless_null(ahead.b, r * dy_stride),
                                .written = r == 0 ? ahead.written : nullptr};
-        const auto multiply = vectors == 2 ? tiles<Walk::down_columns, 2, T> : tiles<Walk::down_columns, 1, T>;
-        multiply(inner, steps, x + r * x_stride, x_stride, dy + r * dy_stride, dy_stride, nullptr, r > 0, out, width,
-                 of_rows);
+        multiply(inner, steps, x + r * (x_stride ? x_stride : inner), x_stride, dy + r * dy_stride, dy_stride, nullptr,
+                 r > 0, out, vectors * kLanes<T>, of_rows);
     }
 }
 

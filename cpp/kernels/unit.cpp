@@ -31,6 +31,7 @@ constinit const KernelTable<Real> GM_TABLE = {
     .matmul = unit::matmul<Real>,
     .matmul_transposed = unit::matmul_transposed<Real>,
     .outer_product = unit::outer_product<Real>,
+    .pack_columns = unit::pack_columns<Real>,
     .pack_transposed = unit::pack_transposed<Real>,
     .unpack_transposed = unit::unpack_transposed<Real>,
     .activate = unit::activate<Real>,

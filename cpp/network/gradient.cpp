@@ -43,14 +43,10 @@ typename GradientTasks<T>::Columns GradientTasks<T>::columns_of(const ParameterT
 template <class T>
 typename GradientTasks<T>::Columns GradientTasks<T>::pack(Columns columns, Index count) {
     if (!pass_.work.packs(columns.stride)) return columns;
-    const Columns copy{pass_.work.packed_rows(thread_), pass_.work.packed_stride()};
-    if (packed_ != columns) {
-        T* to = pass_.work.packed_rows(thread_);
-        for (Index r = 0; r < pass_.rows; ++r)
-            std::copy_n(columns.x + r * columns.stride, count, to + r * copy.stride);
-        packed_ = columns;
-    }
-    return copy;
+    T* copy = pass_.work.packed_columns(thread_);
+    if (packed_ != columns) pass_.kernels.pack_columns(pass_.rows, count, columns.x, columns.stride, copy);
+    packed_ = columns;
+    return {copy, 0};
 }
 
 template <class T>

@@ -16,10 +16,10 @@ class GradientTasks {
     void take(Index number);
 
   private:
-    // The left-hand side of an outer product, and what tells it apart from others.
+    // The left-hand side of an outer product.
     struct Columns {
         const T* x;
-        Index stride;
+        Index stride;  // 0: packed
         bool operator==(const Columns&) const = default;
     };
     Columns columns_of(const ParameterTask& task) const;
@@ -28,7 +28,7 @@ class GradientTasks {
 
     Pass<T>& pass_;
     int thread_;
-    Columns packed_{};  // what stands in the thread's packed rows
+    Columns packed_{};  // what the thread's packed columns were made of
 };
 
 }  // namespace gradiometer

@@ -94,7 +94,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         memory.norm_merged = AlignedArray<T>(memory.threads * 3 * layout_.norm_size);
         memory.alive = AlignedArray<T>(memory.threads * layout_.alive_size);
         if (packs(std::max(layout_.input_stride, layout_.scratch_stride)))
-            memory.packed = AlignedArray<T>(memory.threads * memory.rows * packed_stride());
+            memory.packed = AlignedArray<T>(memory.threads * memory.rows * kInnerChunk);
     }
     if (more_statistics) {
         memory.column_count = wanted;

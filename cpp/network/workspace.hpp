@@ -72,11 +72,10 @@ class Workspace {
     // Room for one matrix of the rows from `first_row` on, of any width of the network.
     T* scratch(Index first_row) { return memory_.scratch.data() + first_row * layout_.scratch_stride; }
 
-    // Whether columns of a matrix are packed before a product goes down them: no processor foresees the next one of rows
-    // that are so far apart. There is room for a chunk of a thread's.
+    // Whether columns of a matrix are packed before an outer product goes down them: no processor foresees the next one
+    // of rows that are so far apart. There is room for a chunk of columns of each thread.
     static bool packs(Index stride) { return stride * static_cast<Index>(sizeof(T)) > 2048; }
-    T* packed_rows(int thread) { return memory_.packed.data() + thread * memory_.rows * packed_stride(); }
-    Index packed_stride() const { return kInnerChunk + kAlignment / static_cast<Index>(sizeof(T)); }
+    T* packed_columns(int thread) { return memory_.packed.data() + thread * memory_.rows * kInnerChunk; }
 
     // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward
     // and two for backward, which a fast thread may reach while a slow one still merges those of forward), and each

@@ -64,7 +64,7 @@ void try_panels(const KernelTable<T>& table, Report& report) {
                 report.equal(panels[panel_place(table, inner, columns, k, j)], row_major[j * inner + k], "pack");
         report.expect(back == row_major, "unpack is not the inverse of pack");
 
-        for (const Index rows : {1, 2, 9, 40}) {
+        for (const Index rows : {1, 2, 9, 40, 300}) {
             const std::vector<T> x = numbers.array<T>(rows * inner);
             const std::vector<T> dy = numbers.padded_rows<T>(rows, columns);
             const Index dy_stride = padded<T>(columns);
@@ -91,15 +91,20 @@ void try_panels(const KernelTable<T>& table, Report& report) {
                 const Index width = vectors * table.lanes;
                 for (Index begin = 0; begin < inner; begin += kInnerChunk) {
                     const Index end = std::min(begin + kInnerChunk, inner);
-                    std::vector<T> out((end - begin) * width);
-                    table.outer_product(rows, end - begin, x.data() + begin, inner, dy.data() + first, dy_stride, vectors,
-                                        out.data(), {.a = x.data(), .b = dy.data(), .written = out.data()});
-                    for (Index k = begin; k < end; ++k) {
-                        for (Index j = first; j < std::min(first + width, columns); ++j) {
-                            T sum = 0;
-                            for (Index r = 0; r < rows; ++r)
-                                sum = multiply_add(table, x[r * inner + k], dy[r * dy_stride + j], sum);
-                            report.equal(out[(k - begin) * width + j - first], sum, "outer product");
+                    std::vector<T> out((end - begin) * width), packed(rows * (end - begin));
+                    table.pack_columns(rows, end - begin, x.data() + begin, inner, packed.data());
+                    const Ahead<T> ahead{.a = x.data(), .a_stride = inner, .b = dy.data(), .written = out.data()};
+                    for (const bool is_packed : {false, true}) {
+                        table.outer_product(rows, end - begin, is_packed ? packed.data() : x.data() + begin,
+                                            is_packed ? 0 : inner, dy.data() + first, dy_stride, vectors, out.data(),
+                                            ahead);
+                        for (Index k = begin; k < end; ++k) {
+                            for (Index j = first; j < std::min(first + width, columns); ++j) {
+                                T sum = 0;
+                                for (Index r = 0; r < rows; ++r)
+                                    sum = multiply_add(table, x[r * inner + k], dy[r * dy_stride + j], sum);
+                                report.equal(out[(k - begin) * width + j - first], sum, "outer product");
+                            }
                         }
                     }
                 }
