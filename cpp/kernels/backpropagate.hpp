@@ -3,12 +3,22 @@
 
 #include "kernels/slopes.hpp"
 #include "kernels/squares.hpp"
+#include "kernels/tiny.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
 
+// The product with a slope; of tiny numbers, it may be subnormal.
+template <bool tiny, class T>
+GM_INLINE Vec<T> times_slope(Vec<T> dh, Vec<T> slope) {
+    if constexpr (tiny)
+        return lowered_product(raised(dh), slope);
+    else
+        return dh * slope;
+}
+
 // One row; with `sums`, its squares go to the sixteen virtual lanes as add_row_squares would add them.
-template <bool with_squares, class Slope, class T>
+template <bool tiny, bool with_squares, class Slope, class T>
 GM_INLINE void backpropagate_row(const Slope& slope, Index columns, const T* dh, const T* kept, T* dz,
                                  Squares<T> (&sums)[Lanes16<double>::kVectors]) {
     Index j = 0;
@@ -16,7 +26,7 @@ GM_INLINE void backpropagate_row(const Slope& slope, Index columns, const T* dh,
         Lanes16<T> out;
         GM_UNROLL for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
             const Index at = j + v * kLanes<T>;
-            out.part[v] = load(dh + at) * slope.of(load(kept + at));
+            out.part[v] = times_slope<tiny>(load(dh + at), slope.of(load(kept + at)));
             store(dz + at, out.part[v]);
         }
         if constexpr (with_squares) {
@@ -26,27 +36,40 @@ GM_INLINE void backpropagate_row(const Slope& slope, Index columns, const T* dh,
     }
     if (j == columns) return;
     const Index rest = columns - j;
-    for (; j < columns; j += kLanes<T>) store(dz + j, load(dh + j) * slope.of(load(kept + j)));
+    for (; j < columns; j += kLanes<T>) store(dz + j, times_slope<tiny>(load(dh + j), slope.of(load(kept + j))));
     if constexpr (with_squares) add_row_squares(dz + columns - rest, rest, sums);
+}
+
+template <bool tiny, class Slope, class T>
+GM_INLINE void backpropagate_chunk(Slope slope, Index rows, Index columns, const T* dh, Index dh_stride, const T* kept,
+                                   Index kept_stride, T* dz, Index dz_stride, ChunkSquares* squares) {
+    Squares<T> sums[Lanes16<double>::kVectors];
+    if (!squares) {
+        for (Index r = 0; r < rows; ++r)
+            backpropagate_row<tiny, false>(slope, columns, dh + r * dh_stride, kept + r * kept_stride,
+                                           dz + r * dz_stride, sums);
+        return;
+    }
+    for (auto& sum : sums) sum.clear();
+    for (Index r = 0; r < rows; ++r)
+        backpropagate_row<tiny, true>(slope, columns, dh + r * dh_stride, kept + r * kept_stride, dz + r * dz_stride,
+                                      sums);
+    fold_squares(sums, *squares);
 }
 
 template <class Slope, class T>
 static void backpropagate_with(Slope slope, Index rows, Index columns, const T* dh, Index dh_stride, const T* kept,
                                Index kept_stride, T* dz, Index dz_stride, ChunkSquares* squares) {
-    Squares<T> sums[Lanes16<double>::kVectors];
-    if (!squares) {
-        for (Index r = 0; r < rows; ++r)
-            backpropagate_row<false>(slope, columns, dh + r * dh_stride, kept + r * kept_stride, dz + r * dz_stride,
-                                     sums);
-        return;
-    }
-    for (Index begin = 0; begin < rows; begin += kRowChunk, ++squares) {
-        const Index end = begin + kRowChunk < rows ? begin + kRowChunk : rows;
-        for (auto& sum : sums) sum.clear();
-        for (Index r = begin; r < end; ++r)
-            backpropagate_row<true>(slope, columns, dh + r * dh_stride, kept + r * kept_stride, dz + r * dz_stride,
-                                    sums);
-        fold_squares(sums, *squares);
+    for (Index begin = 0; begin < rows; begin += kRowChunk) {
+        const Index count = rows - begin < kRowChunk ? rows - begin : kRowChunk;
+        if (tiny_chunk(count, columns, dh, dh_stride))
+            backpropagate_chunk<true>(slope, count, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride, squares);
+        else
+            backpropagate_chunk<false>(slope, count, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride, squares);
+        dh += count * dh_stride;
+        kept += count * kept_stride;
+        dz += count * dz_stride;
+        if (squares) ++squares;
     }
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/loss.hpp"
 #include "kernels/matmul.hpp"
 #include "kernels/moments.hpp"
+#include "kernels/outer_product.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/residual.hpp"

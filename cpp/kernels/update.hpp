@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/squares.hpp"
+#include "kernels/tiny.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -34,6 +35,11 @@ struct SgdRule {
             g = nesterov ? fma(momentum, buffer, g) : buffer;
         }
         return fma(-rate, g, w);
+    }
+    // The same from a tiny g, raised; for the plainest rule alone.
+    bool takes_raised() const { return !has_momentum && !(decay.v[0] != 0) && rate.v[0] >= kTiny<T>; }
+    GM_INLINE_MEMBER Vec<T> next_from_raised(Vec<T> w, Vec<T> g) const {
+        return fma(-rate * broadcast<T>(RaiseConstants<T>::lower), fma(decay, w, g), w);
     }
 };
 
@@ -99,10 +105,16 @@ struct GradientScale {
     GradientScale(const T* column_scales, Index stride)
         : first(load(column_scales)), second(load(column_scales + stride)) {}
     GM_INLINE_MEMBER Vec<T> of(Vec<T> g) const { return g * first * second; }
+    // The same of a tiny g.
+    GM_INLINE_MEMBER Vec<T> of_tiny(Vec<T> g) const { return lowered_product(raised(g), second); }
 };
 
-// One vector: clipped, and taken by the rule.
-template <class Rule, class T>
+template <class Rule>
+concept TakesRaised = requires(Rule rule) { rule.takes_raised(); };
+
+// One vector: clipped, and taken by the rule; `tiny` gradients without a multiplication of subnormal numbers, with the
+// same bits.
+template <class Rule, class T, bool tiny = false>
 struct Update {
     Rule rule;
     Vec<T> limit;
@@ -123,6 +135,7 @@ struct Update {
     }
 
     GM_INLINE_MEMBER Vec<T> next(Vec<T> old, Index at, const GradientScale<T>& scale) const {
+        if constexpr (tiny) return rule.next_from_raised(old, raised(scale.of_tiny(load(g + at))));
         Vec<T> gradient = scale.of(load(g + at));
         // A NaN passes through both, as in torch.clamp.
         if (clip_values) gradient = min(limit, max(-limit, gradient));
@@ -131,10 +144,9 @@ struct Update {
 };
 
 // `Vectors` vectors of columns side by side, from `first` on: what differs from column to column.
-template <int Vectors, bool measured, class Rule, class T>
-static void update_columns(const Update<Rule, T> update, double gradient_scale, Index first, Index size, Index width,
-                           T* w, const T* column_scales, double* weight_squares, double* update_squares,
-                           Index out_stride) {
+template <int Vectors, bool measured, class T, class Updating>
+static void update_columns(const Updating update, double gradient_scale, Index first, Index size, Index width, T* w,
+                           const T* column_scales, double* weight_squares, double* update_squares, Index out_stride) {
     constexpr int kParts = Wide<T>::kParts;
     GradientScale<T> scales[Vectors];
     GM_UNROLL for (int v = 0; v < Vectors; ++v) scales[v] =
@@ -170,14 +182,12 @@ static void update_columns(const Update<Rule, T> update, double gradient_scale, 
     }
 }
 
-template <class Rule, class T>
-static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
-                        T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
-    const Update<Rule, T> update{Rule(spec), scalar<T>(spec.clip_limit), spec.clip_values, g, state1, state2};
+template <class T, class Updating>
+GM_INLINE void update_chunk(const Updating& update, double gradient_scale, Index size, Index vectors, T* w,
+                            const T* column_scales, double* weight_squares, double* update_squares, Index out_stride) {
     const Index width = vectors * kLanes<T>;
-    const Index size = rows * width;
     if (!weight_squares && !column_scales) {
-        const GradientScale<T> scale(spec.gradient_scale);
+        const GradientScale<T> scale(gradient_scale);
         for (Index at = 0; at < size; at += kLanes<T>) {
             update.fetch_ahead(w, at);
             store(w + at, update.next(load(w + at), at, scale));
@@ -186,12 +196,33 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
     }
     for (Index v = 0; v < vectors; v += 2) {
         const bool pair = v + 1 < vectors;
-        const auto columns = weight_squares ? pair ? update_columns<2, true, Rule, T> : update_columns<1, true, Rule, T>
-                             : pair         ? update_columns<2, false, Rule, T>
-                                            : update_columns<1, false, Rule, T>;
-        columns(update, spec.gradient_scale, v * kLanes<T>, size, width, w, column_scales, weight_squares,
-                update_squares, out_stride);
+        const auto columns = weight_squares
+                                 ? pair ? update_columns<2, true, T, Updating> : update_columns<1, true, T, Updating>
+                             : pair ? update_columns<2, false, T, Updating>
+                                    : update_columns<1, false, T, Updating>;
+        columns(update, gradient_scale, v * kLanes<T>, size, width, w, column_scales, weight_squares, update_squares,
+                out_stride);
     }
+}
+
+template <class Rule, class T>
+static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
+                        T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
+    const Rule rule(spec);
+    const Vec<T> limit = scalar<T>(spec.clip_limit);
+    const Index size = rows * vectors * kLanes<T>;
+    if constexpr (TakesRaised<Rule>) {
+        constexpr double kSmallestScale = 0x1p-30;  // with it, what was raised is still no subnormal number
+        const bool possible = rule.takes_raised() && !spec.clip_values && !column_scales;
+        if (possible && spec.gradient_scale >= kSmallestScale && tiny_chunk(1, size, g, 0)) {
+            const Update<Rule, T, true> update{rule, limit, false, g, state1, state2};
+            return update_chunk(update, spec.gradient_scale, size, vectors, w, column_scales, weight_squares,
+                                update_squares, out_stride);
+        }
+    }
+    const Update<Rule, T> update{rule, limit, spec.clip_values, g, state1, state2};
+    update_chunk(update, spec.gradient_scale, size, vectors, w, column_scales, weight_squares, update_squares,
+                 out_stride);
 }
 
 template <class T>

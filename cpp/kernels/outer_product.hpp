@@ -1,0 +1,136 @@
+// The gradient of the weights: products of what goes into a layer and of its deltas, summed over the rows of the batch.
+#pragma once
+
+#include "kernels/tile.hpp"
+#include "kernels/tiny.hpp"
+
+namespace gradiometer::GM_ISA {
+namespace {
+
+// Rows of x and a panel of dy that an outer product goes through at a time: the first cache has them for all tiles.
+constexpr Index kRowsInCache = 128;
+
+template <class T>
+void pack_columns(Index rows, Index inner, const T* x, Index x_stride, T* out) {
+    const Split split(inner);
+    for (Index begin = 0; begin < rows; begin += kRowsInCache) {
+        const Index end = begin + kRowsInCache < rows ? begin + kRowsInCache : rows;
+        for (Index tile = 0, first = 0; tile < split.count; first += split.size(tile), ++tile)
+            for (Index r = begin; r < end; ++r)
+                for (Index k = 0; k < split.size(tile); ++k) *out++ = x[r * x_stride + first + k];
+    }
+}
+
+// What is multiplied by 2^raise so that no product is subnormal.
+struct Raise {
+    bool dy = false;
+    bool x = false;
+    bool nothing_left = false;  // all sums are so small that they round to zero
+    bool operator==(const Raise&) const = default;
+};
+
+// Limits of the largest product, raised twice.
+template <class T>
+struct RaisedProduct {
+    static constexpr T raise_one = T(0x1p65f);    // 2^-63: below it, dy is raised
+    static constexpr T raise_both = T(0x1p-12f);  // 2^-140
+    static constexpr T nothing = T(0x1p-22f);     // 2^-150, half of the smallest number
+};
+
+template <>
+struct RaisedProduct<double> {
+    static constexpr double raise_one = 0x1p513;  // 2^-511
+    static constexpr double raise_both = 0;       // one suffices
+    static constexpr double nothing = 0x1p-51;    // 2^-1075
+};
+
+// The largest entry of a chunk of x, looked for when it is first asked for.
+template <class T>
+class LargestOfChunk {
+  public:
+    LargestOfChunk(Index rows, Index inner, const T* x, Index x_stride)
+        : rows_(rows), inner_(inner), x_stride_(x_stride), x_(x) {}
+    T get() {
+        if (largest_ < 0)
+            largest_ =
+                x_stride_ ? largest_entry(rows_, inner_, x_, x_stride_) : largest_entry(1, rows_ * inner_, x_, 0);
+        return largest_;
+    }
+
+  private:
+    Index rows_, inner_, x_stride_;
+    const T* x_;
+    T largest_ = -1;
+};
+
+// What is to be raised for the product of a chunk with `columns` columns of dy.
+template <class T>
+GM_INLINE Raise what_to_raise(Index rows, Index inner, const T* x, LargestOfChunk<T>& of_x, const T* dy,
+                              Index dy_stride, Index columns) {
+    constexpr T kRoot = sizeof(T) == 4 ? T(0x1p-31) : static_cast<T>(0x1p-255);  // its square is not tiny
+    if (begins_from(kRoot, inner, x) && begins_from(kRoot, columns, dy)) return {};
+    const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.get();
+    if (largest_dy == 0 || largest_x == 0) return {};
+    using Limits = RaisedProduct<T>;
+    constexpr T kUp = 1 / RaiseConstants<T>::lower;
+    const T product = (largest_dy * kUp) * (largest_x * kUp);
+    if (!(product < Limits::raise_one)) return {};
+    return {true, largest_x < kTiny<T> || product < Limits::raise_both,
+            product * static_cast<T>(rows) < Limits::nothing};
+}
+
+// The product, for columns of which all or none are raised.
+template <class T>
+static void outer_product_alike(Raise raise, Index rows, Index inner, const T* x, Index x_stride, const T* dy,
+                                Index dy_stride, Index vectors, T* out, Index out_stride, const Ahead<T>& ahead) {
+    if (raise.nothing_left) {
+        for (Index k = 0; k < inner; ++k)
+            for (Index v = 0; v < vectors; ++v) store(out + k * out_stride + v * kLanes<T>, zero<T>());
+        return;
+    }
+    constexpr Walk down = Walk::down_columns, packed = Walk::packed;
+    const auto multiply = x_stride       ? vectors == 2 ? tiles<down, 2, T> : tiles<down, 1, T>
+                          : vectors == 2 ? tiles<packed, 2, T>
+                                         : tiles<packed, 1, T>;
+    for (Index r = 0; r < rows; r += kRowsInCache) {
+        const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
+        const Ahead<T> of_rows{.a = offset_unless_null(ahead.a, r * ahead.a_stride),
+                               .a_stride = ahead.a_stride,
+                               .b = offset_unless_null(ahead.b, r * dy_stride),
+                               .written = r == 0 ? ahead.written : nullptr};
+        const T* x_rows = x + r * (x_stride ? x_stride : inner);
+        const T* dy_rows = dy + r * dy_stride;
+        if (!raise.dy) {
+            multiply(inner, steps, x_rows, x_stride, dy_rows, dy_stride, nullptr, r > 0, out, out_stride, of_rows);
+            continue;
+        }
+        alignas(kAlignment) T raised_dy[kRowsInCache * kPanel<T>], raised_x[kRowsInCache * kInnerChunk];
+        raise_rows(steps, vectors * kLanes<T>, dy_rows, dy_stride, raised_dy, kPanel<T>);
+        if (raise.x && x_stride) raise_rows(steps, inner, x_rows, x_stride, raised_x, kInnerChunk);
+        if (raise.x && !x_stride) raise_rows(1, steps * inner, x_rows, 0, raised_x, 0);
+        multiply(inner, steps, raise.x ? raised_x : x_rows, raise.x && x_stride ? kInnerChunk : x_stride, raised_dy,
+                 kPanel<T>, nullptr, r > 0, out, out_stride, {});
+    }
+    if (raise.dy) lower_rows(inner, vectors * kLanes<T>, out, out_stride);
+    if (raise.x) lower_rows(inner, vectors * kLanes<T>, out, out_stride);
+}
+
+template <class T>
+void outer_product(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride, Index vectors,
+                   T* out, const Ahead<T>& ahead) {
+    // A cache line's columns are raised together, whatever the width of a panel.
+    constexpr Index kAlike = kAlignment / static_cast<Index>(sizeof(T));
+    const Index width = vectors * kLanes<T>;
+    const Index first = width < kAlike ? width : kAlike;
+    LargestOfChunk<T> of_x(rows, inner, x, x_stride);
+    const Raise raise = what_to_raise(rows, inner, x, of_x, dy, dy_stride, first);
+    const Raise rest =
+        width > first ? what_to_raise(rows, inner, x, of_x, dy + first, dy_stride, width - first) : raise;
+    if (raise == rest)
+        return outer_product_alike(raise, rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
+    outer_product_alike(raise, rows, inner, x, x_stride, dy, dy_stride, 1, out, width, {});
+    outer_product_alike(rest, rows, inner, x, x_stride, dy + first, dy_stride, 1, out + first, width, {});
+}
+
+}  // namespace
+}  // namespace gradiometer::GM_ISA
