@@ -28,12 +28,14 @@ SUMS = [
     gm.LayerNorm(eps=1e-3, affine=False), gm.Residual([gm.BatchNorm(), gm.ReLU(), gm.Dropout(0.2), gm.Dense(67)]),
     gm.LayerNorm(), gm.ReLU(),
 ]  # fmt: skip
+VANISHING = [*[gm.Dense(57, init=gm.init.normal(std=0.02)), gm.Tanh()] * 40, gm.Dense(20), gm.SiLU()]
 RUNS = [
     (PLAIN, "mse", gm.SGD(lr=0.05, momentum=0.9), gm.ClipNorm(1.0)),
     (NORMED, "cross_entropy", gm.Adam(lr=0.01), gm.ClipNorm(0.1, per_layer=True)),
     (NORMED, "bce_with_logits", gm.RMSprop(lr=0.001, momentum=0.5), gm.ClipValue(0.01)),
     (NORMED, "cross_entropy", gm.AdamW(lr=0.01), None),
     (SUMS, "cross_entropy", gm.SGD(lr=0.05, momentum=0.9), gm.ClipAdaptive()),
+    (VANISHING, "mse", gm.SGD(lr=0.05), None),
 ]
 PER_STEP = ("loss", "total_norm", "clip_coefficient", "lr")
 NORMS = (*PER_STEP, "grad_norm", "delta_norm")

@@ -128,6 +128,39 @@ def test_subnormal_entries_are_counted_apart_from_zeros(dtype):
     assert recording.grad_norm[0, 0] == pytest.approx(expected, rel=1e-4, abs=0)
 
 
+@pytest.mark.parametrize(("activation", "std"), [("tanh", 0.018), ("sigmoid", 0.06), ("gelu", 0.05)])
+def test_gradients_that_vanish_into_subnormals_keep_what_float32_can_hold(activation, std):
+    """The same network in float64, where 1e-45 is nothing special, has the gradients that float32 rounds."""
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((40, 24)).astype(np.float32), rng.standard_normal((40, 5)).astype(np.float32)
+    gradients, updated, before = [], [], []
+    for dtype in ("float32", "float64"):
+        net = gm.mlp(
+            24, 5, depth=45, width=24, activation=activation, init=gm.init.normal(std=std), dtype=dtype, seed=1
+        )
+        net.load_state_dict({key: value.astype(np.float32) for key, value in net.state_dict().items()})
+        before.append(net.state_dict())
+        gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.1), clip=gm.ClipNorm(0.5)).step(
+            x.astype(dtype), y.astype(dtype)
+        )
+        gradients.append(net.gradients())
+        updated.append(net.state_dict())
+    smallest = np.finfo(np.float32).smallest_subnormal
+    subnormal = 0
+    for key, exact in gradients[1].items():
+        found = gradients[0][key]
+        subnormal += np.count_nonzero((found != 0) & (np.abs(found) < np.finfo(np.float32).tiny))
+        # Rounding of 45 layers, relative to the largest entry: there is cancellation. And each of the 40 deltas that
+        # are summed, times an input of up to 3, is a multiple of the smallest number; so is the sum.
+        tolerance = 1e-4 * np.abs(exact).max() + 20 * smallest
+        np.testing.assert_allclose(found.astype(np.float64), exact, rtol=0, atol=tolerance, err_msg=key)
+    assert subnormal > 100, "too easy"
+    for key in before[0]:
+        if key.endswith("bias"):  # zero before: nothing of an update is lost in a larger number
+            tolerance = 1e-4 * np.abs(updated[1][key]).max() + 2 * smallest
+            np.testing.assert_allclose(updated[0][key], updated[1][key], rtol=0, atol=tolerance, err_msg=key)
+
+
 def test_three_hundred_sigmoid_layers_in_float64_have_no_norm_of_zero():
     rng = np.random.default_rng(3)
     net = gm.mlp(16, 4, depth=300, width=16, activation="sigmoid", init="xavier_normal", dtype="float64", seed=4)

@@ -20,6 +20,7 @@ SUMS = [
 LARGE = [
     gm.Dense(800), gm.GELU(), gm.Dropout(0.2), gm.Residual([gm.LayerNorm(), gm.Dense(800), gm.Tanh()]), gm.Dense(9),
 ]  # fmt: skip
+VANISHING = [*[gm.Dense(64, init=gm.init.normal(std=0.02)), gm.Tanh()] * 40, gm.Dense(9)]
 NORM_LAST = [gm.BatchNorm(), gm.Dense(80), gm.SiLU(), gm.Dense(9), gm.BatchNorm()]
 
 
@@ -38,7 +39,11 @@ def train(layers, threads, dtype, steps=60, clip=None, rows=301):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layers", [NORMED, PLAIN, NORM_LAST, SUMS], ids=["normed", "plain", "norm last", "sums"])
+@pytest.mark.parametrize(
+    "layers",
+    [NORMED, PLAIN, NORM_LAST, SUMS, VANISHING],
+    ids=["normed", "plain", "norm last", "sums", "vanishing"],
+)
 def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
     expected = train(layers, 1, dtype)
     for threads in (2, 3, 5, 2):

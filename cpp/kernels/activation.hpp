@@ -213,8 +213,8 @@ static void activate_straight(const Phi& phi, Index rows, Index columns, const T
 }
 
 template <class Phi, class T>
-GM_INLINE void activate_rows(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h,
-                             Index h_stride, T* derivative, Index derivative_stride) {
+static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
+                          T* derivative, Index derivative_stride) {
     for (Index r = 0; r < rows; ++r, z += z_stride, h += h_stride) {
         Index j = 0;
         if constexpr (InGroups<Phi>) {
@@ -232,25 +232,28 @@ GM_INLINE void activate_rows(const Phi& phi, Index rows, Index columns, const T*
     }
 }
 
+// Run by run of rows that are alike.
+template <class Phi, class T>
+[[gnu::noinline]] static void activate_alike(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride,
+                                             T* h, Index h_stride, T* derivative, Index derivative_stride) {
+    for (Index begin = 0; begin < rows;) {
+        const AlikeRows alike = alike_rows(kStraight<T>, begin, rows, columns, z, z_stride, rows);
+        const auto activate = alike.tiny ? activate_straight<Phi, T> : activate_rows<Phi, T>;
+        activate(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride, h_stride,
+                 derivative ? derivative + begin * derivative_stride : nullptr, derivative_stride);
+        begin = alike.end;
+    }
+}
+
 template <class Phi, class T>
 static void activate_with(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h,
                           Index h_stride, T* derivative, Index derivative_stride) {
     const Phi phi(spec);
-    if constexpr (!SmoothAtZero<Phi>) {
-        activate_rows(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
-    } else {
-        for (Index begin = 0; begin < rows;) {
-            const AlikeRows alike = alike_rows(begin, rows, columns, z, z_stride, rows, kStraight<T>);
-            T* slopes = derivative ? derivative + begin * derivative_stride : nullptr;
-            if (alike.tiny)
-                activate_straight(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride,
-                                  h_stride, slopes, derivative_stride);
-            else
-                activate_rows(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride,
-                              h_stride, slopes, derivative_stride);
-            begin = alike.end;
-        }
+    if constexpr (SmoothAtZero<Phi>) {
+        if (!all_begin_from(kStraight<T>, rows, columns, z, z_stride))
+            return activate_alike(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
     }
+    activate_rows(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
 }
 
 template <class T>

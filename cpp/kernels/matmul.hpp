@@ -86,25 +86,23 @@ static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns,
     }
 }
 
-// Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those that are tiny are a
-// raised copy, whose product the caller lowers. Rows that are too long for it stay as they are.
+// Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those whose entries are below
+// the limit are a raised copy, whose product the caller lowers. Rows that are too long for it stay as they are.
 template <class T, class Multiply>
-GM_INLINE void with_alike_rows(Index rows, Index inner, const T* a, Index a_stride, const Multiply& multiply) {
+[[gnu::noinline]] static void with_alike_rows(T limit, Index rows, Index inner, const T* a, Index a_stride,
+                                              const Multiply& multiply) {
     constexpr Index kCopied = 16 * 1024, kRowsCopied = 64;
+    alignas(kAlignment) T copy[kCopied];
     const Index stride = (inner + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-    const Index fitting = kCopied / (stride ? stride : 1) / kRowChunk * kRowChunk;
-    const Index limit = fitting < kRowsCopied ? fitting : kRowsCopied;
-    if (limit == 0) return multiply(false, rows, 0, a, a_stride);
+    const Index fitting = kCopied / stride / kRowChunk * kRowChunk;
+    const Index most = fitting < kRowsCopied ? fitting : kRowsCopied;
+    if (most == 0) return multiply(false, rows, 0, a, a_stride);
     for (Index begin = 0; begin < rows;) {
-        const AlikeRows alike = alike_rows(begin, rows, inner, a, a_stride, limit);
+        const AlikeRows alike = alike_rows(limit, begin, rows, inner, a, a_stride, most);
         const Index count = alike.end - begin;
-        if (alike.tiny) {
-            alignas(kAlignment) T copy[kCopied];
-            raise_rows(count, inner, a + begin * a_stride, a_stride, copy, stride);
-            multiply(true, count, begin, static_cast<const T*>(copy), stride);
-        } else {
-            multiply(false, count, begin, a + begin * a_stride, a_stride);
-        }
+        const T* from = a + begin * a_stride;
+        if (alike.tiny) raise_rows(count, inner, from, a_stride, copy, stride);
+        multiply(alike.tiny, count, begin, alike.tiny ? copy : from, alike.tiny ? stride : a_stride);
         begin = alike.end;
     }
 }
@@ -120,7 +118,13 @@ GM_INLINE Ahead<T> ahead_from(Ahead<T> ahead, Index rows, Index stride) {
 template <class T>
 void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
             Index c_stride, const Ahead<T>& ahead) {
-    with_alike_rows(rows, inner, a, a_stride,
+    // Sums that begin with a subnormal number are raised, whatever the rows are.
+    const bool begins_subnormal = bias && has_subnormal(columns, bias);
+    if (!begins_subnormal && all_begin_from(kTiny<T>, rows, inner, a, a_stride))
+        return matmul_alike(false, rows, inner, columns, a, a_stride, b, bias, c, c_stride, ahead);
+    const bool raisable = !bias || largest_entry(1, columns, bias, 0) < kRaisable<T>;
+    const T limit = !raisable ? T(0) : begins_subnormal ? kRaisable<T> : kTiny<T>;
+    with_alike_rows(limit, rows, inner, a, a_stride,
                     [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
                         T* to = c + first * c_stride;
                         matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, to, c_stride,
@@ -162,7 +166,9 @@ static void matmul_transposed_alike(Index rows, Index inner, Index columns, Inde
 template <class T>
 void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Index end, const T* a, Index a_stride,
                        const T* b, T* c, Index c_stride, const Ahead<T>& ahead) {
-    with_alike_rows(rows, inner, a, a_stride,
+    if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
+        return matmul_transposed_alike(rows, inner, columns, begin, end, a, a_stride, b, c, c_stride, ahead);
+    with_alike_rows(kTiny<T>, rows, inner, a, a_stride,
                     [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
                         T* to = c + first * c_stride;
                         matmul_transposed_alike(count, inner, columns, begin, end, from, stride, b, to, c_stride,

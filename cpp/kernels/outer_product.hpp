@@ -65,10 +65,8 @@ class LargestOfChunk {
 
 // What is to be raised for the product of a chunk with `columns` columns of dy.
 template <class T>
-GM_INLINE Raise what_to_raise(Index rows, Index inner, const T* x, LargestOfChunk<T>& of_x, const T* dy,
-                              Index dy_stride, Index columns) {
-    constexpr T kRoot = sizeof(T) == 4 ? T(0x1p-31) : static_cast<T>(0x1p-255);  // its square is not tiny
-    if (begins_from(kRoot, inner, x) && begins_from(kRoot, columns, dy)) return {};
+[[gnu::noinline]] static Raise what_to_raise(Index rows, LargestOfChunk<T>& of_x, const T* dy, Index dy_stride,
+                                             Index columns) {
     const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.get();
     if (largest_dy == 0 || largest_x == 0) return {};
     using Limits = RaisedProduct<T>;
@@ -79,40 +77,69 @@ GM_INLINE Raise what_to_raise(Index rows, Index inner, const T* x, LargestOfChun
             product * static_cast<T>(rows) < Limits::nothing};
 }
 
-// The product, for columns of which all or none are raised.
 template <class T>
-static void outer_product_alike(Raise raise, Index rows, Index inner, const T* x, Index x_stride, const T* dy,
-                                Index dy_stride, Index vectors, T* out, Index out_stride, const Ahead<T>& ahead) {
-    if (raise.nothing_left) {
-        for (Index k = 0; k < inner; ++k)
-            for (Index v = 0; v < vectors; ++v) store(out + k * out_stride + v * kLanes<T>, zero<T>());
-        return;
-    }
+GM_INLINE auto tiles_of(Index x_stride, Index vectors) {
     constexpr Walk down = Walk::down_columns, packed = Walk::packed;
-    const auto multiply = x_stride       ? vectors == 2 ? tiles<down, 2, T> : tiles<down, 1, T>
-                          : vectors == 2 ? tiles<packed, 2, T>
-                                         : tiles<packed, 1, T>;
+    return x_stride       ? vectors == 2 ? tiles<down, 2, T> : tiles<down, 1, T>
+           : vectors == 2 ? tiles<packed, 2, T>
+                          : tiles<packed, 1, T>;
+}
+
+template <class T>
+static void outer_product_plain(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride,
+                                Index vectors, T* out, Index out_stride, const Ahead<T>& ahead) {
     for (Index r = 0; r < rows; r += kRowsInCache) {
         const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
         const Ahead<T> of_rows{.a = offset_unless_null(ahead.a, r * ahead.a_stride),
                                .a_stride = ahead.a_stride,
                                .b = offset_unless_null(ahead.b, r * dy_stride),
                                .written = r == 0 ? ahead.written : nullptr};
-        const T* x_rows = x + r * (x_stride ? x_stride : inner);
-        const T* dy_rows = dy + r * dy_stride;
-        if (!raise.dy) {
-            multiply(inner, steps, x_rows, x_stride, dy_rows, dy_stride, nullptr, r > 0, out, out_stride, of_rows);
-            continue;
-        }
-        alignas(kAlignment) T raised_dy[kRowsInCache * kPanel<T>], raised_x[kRowsInCache * kInnerChunk];
-        raise_rows(steps, vectors * kLanes<T>, dy_rows, dy_stride, raised_dy, kPanel<T>);
-        if (raise.x && x_stride) raise_rows(steps, inner, x_rows, x_stride, raised_x, kInnerChunk);
-        if (raise.x && !x_stride) raise_rows(1, steps * inner, x_rows, 0, raised_x, 0);
-        multiply(inner, steps, raise.x ? raised_x : x_rows, raise.x && x_stride ? kInnerChunk : x_stride, raised_dy,
-                 kPanel<T>, nullptr, r > 0, out, out_stride, {});
+        tiles_of<T>(x_stride, vectors)(inner, steps, x + r * (x_stride ? x_stride : inner), x_stride,
+                                       dy + r * dy_stride, dy_stride, nullptr, r > 0, out, out_stride, of_rows);
     }
-    if (raise.dy) lower_rows(inner, vectors * kLanes<T>, out, out_stride);
-    if (raise.x) lower_rows(inner, vectors * kLanes<T>, out, out_stride);
+}
+
+template <class T>
+[[gnu::noinline]] static void outer_product_raised(Raise raise, Index rows, Index inner, const T* x, Index x_stride,
+                                                   const T* dy, Index dy_stride, Index vectors, T* out,
+                                                   Index out_stride) {
+    const Index width = vectors * kLanes<T>;
+    if (!raise.dy) return outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, out_stride, {});
+    if (raise.nothing_left) {
+        for (Index k = 0; k < inner; ++k)
+            for (Index j = 0; j < width; j += kLanes<T>) store(out + k * out_stride + j, zero<T>());
+        return;
+    }
+    alignas(kAlignment) T raised_dy[kRowsInCache * kPanel<T>], raised_x[kRowsInCache * kInnerChunk];
+    for (Index r = 0; r < rows; r += kRowsInCache) {
+        const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
+        const T* from = x + r * (x_stride ? x_stride : inner);
+        Index stride = x_stride;
+        raise_rows(steps, width, dy + r * dy_stride, dy_stride, raised_dy, kPanel<T>);
+        if (raise.x) {
+            if (x_stride)
+                raise_rows(steps, inner, from, x_stride, raised_x, kInnerChunk);
+            else
+                raise_rows(1, steps * inner, from, 0, raised_x, 0);
+            from = raised_x;
+            if (x_stride) stride = kInnerChunk;
+        }
+        tiles_of<T>(stride, vectors)(inner, steps, from, stride, raised_dy, kPanel<T>, nullptr, r > 0, out, out_stride,
+                                     {});
+    }
+    lower_rows(inner, width, out, out_stride);
+    if (raise.x) lower_rows(inner, width, out, out_stride);
+}
+
+// Whether the first entries say that some products are not tiny.
+template <class T>
+GM_INLINE bool products_begin(Index inner, const T* x, Index columns, const T* dy) {
+    constexpr bool is_float = sizeof(T) == 4;
+    constexpr T kLarger = is_float ? T(0x1p-12f) : static_cast<T>(0x1p-100);
+    constexpr T kSmaller = is_float ? T(0x1p-51f) : static_cast<T>(0x1p-411);
+    constexpr T kRoot = is_float ? T(0x1p-31f) : static_cast<T>(0x1p-255);
+    return (begins_from(kLarger, inner, x) && begins_from(kSmaller, columns, dy)) ||
+           (begins_from(kRoot, inner, x) && begins_from(kRoot, columns, dy));
 }
 
 template <class T>
@@ -122,14 +149,16 @@ void outer_product(Index rows, Index inner, const T* x, Index x_stride, const T*
     constexpr Index kAlike = kAlignment / static_cast<Index>(sizeof(T));
     const Index width = vectors * kLanes<T>;
     const Index first = width < kAlike ? width : kAlike;
+    const Index rest = width - first;
+    if (products_begin(inner, x, first, dy) && (rest == 0 || products_begin(inner, x, rest, dy + first)))
+        return outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
     LargestOfChunk<T> of_x(rows, inner, x, x_stride);
-    const Raise raise = what_to_raise(rows, inner, x, of_x, dy, dy_stride, first);
-    const Raise rest =
-        width > first ? what_to_raise(rows, inner, x, of_x, dy + first, dy_stride, width - first) : raise;
-    if (raise == rest)
-        return outer_product_alike(raise, rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
-    outer_product_alike(raise, rows, inner, x, x_stride, dy, dy_stride, 1, out, width, {});
-    outer_product_alike(rest, rows, inner, x, x_stride, dy + first, dy_stride, 1, out + first, width, {});
+    const Raise raise = what_to_raise(rows, of_x, dy, dy_stride, first);
+    const Raise raise_rest = rest > 0 ? what_to_raise(rows, of_x, dy + first, dy_stride, rest) : raise;
+    if (raise == raise_rest)
+        return outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, vectors, out, width);
+    outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, 1, out, width);
+    outer_product_raised(raise_rest, rows, inner, x, x_stride, dy + first, dy_stride, 1, out + first, width);
 }
 
 }  // namespace

@@ -13,6 +13,22 @@ namespace {
 template <class T>
 constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-63f) : static_cast<T>(0x1p-511);
 
+// What is below it can be raised, and multiplied by weights, without coming near the largest numbers.
+template <class T>
+constexpr T kRaisable = sizeof(T) == 4 ? T(0x1p20f) : static_cast<T>(0x1p300);
+
+// Whether some entries of a padded array are subnormal.
+template <class T>
+GM_INLINE bool has_subnormal(Index columns, const T* a) {
+    Mask<T> found = {};
+    for (Index j = 0; j < columns; j += kLanes<T>) {
+        const Vec<T> x = abs(load(a + j));
+        const Mask<T> nonzero = bits_of(x) != broadcast_int<T>(0);
+        found = found | (nonzero & (x < broadcast<T>(RaiseConstants<T>::smallest_normal)));
+    }
+    return any(found);
+}
+
 // The largest magnitude; something not below any limit where there is a NaN.
 template <class T>
 GM_INLINE T largest_entry(Index rows, Index columns, const T* a, Index stride) {
@@ -33,21 +49,43 @@ GM_INLINE T largest_entry(Index rows, Index columns, const T* a, Index stride) {
     return result;
 }
 
-// Whether one of the first entries is at least the limit, or a NaN: so it is nearly always, where any is.
+// Whether one of a row's first entries is at least the limit: so it is nearly always, where any entry is.
 template <class T>
 GM_INLINE bool begins_from(T limit, Index columns, const T* a) {
-    constexpr Index kLooks = 8;
-    for (Index j = 0; j < columns && j < kLooks; ++j)
-        if (!(__builtin_fabs(a[j]) < limit)) return true;
+    if (columns >= kLanes<T>) return any(abs(load(a)) >= broadcast(limit));
+    for (Index j = 0; j < columns; ++j)
+        if (a[j] >= limit || a[j] <= -limit) return true;
     return false;
 }
 
-// Whether all entries of the chunk are below the limit, and some are not zero.
+// Whether all chunks of rows begin so.
+template <class T>
+GM_INLINE bool all_begin_from(T limit, Index rows, Index columns, const T* a, Index stride) {
+    for (Index r = 0; r < rows; r += kRowChunk)
+        if (!begins_from(limit, columns, a + r * stride)) return false;
+    return true;
+}
+
+// Whether all entries are below the limit, and some are not zero.
+template <class T>
+[[gnu::noinline]] static bool all_below(T limit, Index rows, Index columns, const T* a, Index stride) {
+    const Vec<T> bound = broadcast(limit);
+    Ints<T> bits = broadcast_int<T>(0);  // of all entries
+    for (Index r = 0; r < rows; ++r, a += stride) {
+        Mask<T> larger = {};
+        for (Index j = 0; j < columns; j += kLanes<T>) {
+            const Vec<T> x = abs(columns - j < kLanes<T> ? load_first(a + j, columns - j) : load(a + j));
+            larger = larger | ~(x < bound);
+            bits = bits | bits_of(x);
+        }
+        if (any(larger)) return false;
+    }
+    return any(bits != broadcast_int<T>(0));
+}
+
 template <class T>
 GM_INLINE bool tiny_chunk(Index rows, Index columns, const T* a, Index stride, T limit = kTiny<T>) {
-    if (begins_from(limit, columns, a) || !(largest_entry(1, columns, a, stride) < limit)) return false;
-    const T largest = largest_entry(rows, columns, a, stride);
-    return largest < limit && largest > 0;
+    return !begins_from(limit, columns, a) && all_below(limit, rows, columns, a, stride);
 }
 
 // Rows that are alike: chunks that are tiny, at most `most` rows of them, or chunks that are not.
@@ -57,8 +95,7 @@ struct AlikeRows {
 };
 
 template <class T>
-GM_INLINE AlikeRows alike_rows(Index begin, Index rows, Index columns, const T* a, Index stride, Index most,
-                               T limit = kTiny<T>) {
+GM_INLINE AlikeRows alike_rows(T limit, Index begin, Index rows, Index columns, const T* a, Index stride, Index most) {
     const auto look = [&](Index r) {
         return tiny_chunk(rows - r < kRowChunk ? rows - r : kRowChunk, columns, a + r * stride, stride, limit);
     };

@@ -214,7 +214,8 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
     if constexpr (TakesRaised<Rule>) {
         constexpr double kSmallestScale = 0x1p-30;  // with it, what was raised is still no subnormal number
         const bool possible = rule.takes_raised() && !spec.clip_values && !column_scales;
-        if (possible && spec.gradient_scale >= kSmallestScale && tiny_chunk(1, size, g, 0)) {
+        if (possible && spec.gradient_scale >= kSmallestScale &&
+            tiny_chunk(rows, vectors * kLanes<T>, g, vectors * kLanes<T>)) {
             const Update<Rule, T, true> update{rule, limit, false, g, state1, state2};
             return update_chunk(update, spec.gradient_scale, size, vectors, w, column_scales, weight_squares,
                                 update_squares, out_stride);

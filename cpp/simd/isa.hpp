@@ -114,6 +114,13 @@ GM_INLINE Vec<double> sqrt(Vec<double> a) {
 
 #endif
 
+// Whether a fused multiply-add is one rounding, so that it can tell the error of a product.
+#if GM_VECTOR_BYTES >= 32 || defined(GM_ISA_NEON)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
 // The smaller (larger) of the two; b where either is a NaN, as x86 has it, though no compiler sees that in `?:`.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Vec<float> min(Vec<float> a, Vec<float> b) {
@@ -203,6 +210,31 @@ GM_INLINE Vec<double> high_as_double(Vec<float> x) {
     HalfOfFloats half[2];
     __builtin_memcpy(half, &x.v, sizeof(half));
     return {__builtin_convertvector(half[1], Native<double>::Vector)};
+}
+#endif
+
+// Whether the mask is true in any lane.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE bool any(Mask<float> mask) {
+    return _mm512_movepi32_mask((__m512i)mask.v) != 0;
+}
+GM_INLINE bool any(Mask<double> mask) {
+    return _mm512_movepi64_mask((__m512i)mask.v) != 0;
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE bool any(Mask<float> mask) {
+    return _mm256_movemask_ps((__m256)mask.v) != 0;
+}
+GM_INLINE bool any(Mask<double> mask) {
+    return _mm256_movemask_pd((__m256d)mask.v) != 0;
+}
+#else
+template <class T>
+GM_INLINE bool any(Mask<T> mask) {
+    uint64_t words[GM_VECTOR_BYTES / 8], all = 0;
+    __builtin_memcpy(words, &mask.v, sizeof(words));
+    GM_UNROLL for (int i = 0; i < GM_VECTOR_BYTES / 8; ++i) all |= words[i];
+    return all != 0;
 }
 #endif
 

@@ -70,6 +70,7 @@ GM_INLINE Vec<T> lowered(Vec<T> x) {
 // the product is rounded to odd, which no second rounding can mistake for a tie.
 template <class T>
 GM_INLINE Vec<T> lowered_product(Vec<T> a, Vec<T> b) {
+    if constexpr (!kFused) return lowered(a) * b;  // slow where processors are, but the same bits
     const Vec<T> product = a * b;
     const Vec<T> error = fma(a, b, -product);
     const Ints<T> one = broadcast_int<T>(1);

@@ -125,5 +125,7 @@ template <class T>
 void try_statistics(const KernelTable<T>& table, Report& report);
 template <class T>
 void try_updates(const KernelTable<T>& table, Report& report);
+template <class T>
+void try_tiny(const KernelTable<T>& table, Report& report);
 
 }  // namespace gradiometer::test

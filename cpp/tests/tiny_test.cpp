@@ -1,0 +1,161 @@
+// Kernels on numbers near the smallest ones, which are raised before they are multiplied: what is raised by hand, with
+// a plain loop, and rounded once gives the same bits.
+#include <algorithm>
+
+#include "check.hpp"
+
+namespace gradiometer::test {
+namespace {
+
+template <class T>
+constexpr int kRaise = sizeof(T) == 4 ? 64 : 512;
+
+template <class T>
+constexpr int kSmallestExponent = sizeof(T) == 4 ? -149 : -1074;
+
+template <class T>
+void scale(std::vector<T>& numbers, Index begin, Index end, int exponent) {
+    for (Index i = begin; i < end; ++i) numbers[i] = std::ldexp(numbers[i], exponent);
+}
+
+// start + Σ a(k) b(k), computed `raise` powers of two higher.
+template <class T, class A, class B>
+T raised_chain(const KernelTable<T>& table, int raise, Index count, T start, const A& a, const B& b) {
+    T sum = std::ldexp(start, raise);
+    for (Index k = 0; k < count; ++k) sum = multiply_add(table, std::ldexp(a(k), raise), b(k), sum);
+    return std::ldexp(sum, -raise);
+}
+
+template <class T>
+void products(const KernelTable<T>& table, Report& report, bool subnormal_bias) {
+    constexpr Index rows = 44, inner = 37, columns = 35;
+    Numbers numbers(7);
+    std::vector<T> a = numbers.array<T>(rows * inner);
+    // Of the chunks of eight rows, the second, third and last are tiny, the fourth is zero.
+    for (const auto& [begin, end] : {std::pair<Index, Index>{8, 24}, {40, 44}})
+        scale(a, begin * inner, end * inner, kSmallestExponent<T> + 9);
+    std::fill_n(a.begin() + 24 * inner, 8 * inner, T(0));
+    const auto is_tiny = [&](Index r) { return (r >= 8 && r < 24) || r >= 40; };
+    std::vector<T> plain = numbers.array<T>(inner * columns), b(panel_size(table, inner, columns));
+    for (Index k = 0; k < inner; ++k)
+        for (Index j = 0; j < columns; ++j) b[panel_place(table, inner, columns, k, j)] = plain[k * columns + j];
+    std::vector<T> bias = numbers.padded_rows<T>(1, columns);
+    if (subnormal_bias) scale(bias, 3, 7, kSmallestExponent<T> + 5);
+    const Index c_stride = padded<T>(columns);
+    std::vector<T> c(rows * c_stride);
+    table.matmul(rows, inner, columns, a.data(), inner, b.data(), bias.data(), c.data(), c_stride, {});
+    for (Index r = 0; r < rows; ++r)
+        for (Index j = 0; j < columns; ++j) {
+            const bool raised = is_tiny(r) || (subnormal_bias && !(r >= 24 && r < 32));
+            const T wanted = raised_chain(
+                table, raised ? kRaise<T> : 0, inner, bias[j], [&](Index k) { return a[r * inner + k]; },
+                [&](Index k) { return plain[k * columns + j]; });
+            report.equal(c[r * c_stride + j], wanted, "tiny rows");
+            report.hash(c[r * c_stride + j]);
+        }
+    // The way back: a is what comes from above, (rows × inner), through the transpose of a (columns × inner) matrix.
+    std::vector<T> transposed(panel_size(table, columns, inner));
+    for (Index j = 0; j < columns; ++j)
+        for (Index k = 0; k < inner; ++k) transposed[panel_place(table, columns, inner, j, k)] = plain[k * columns + j];
+    table.matmul_transposed(rows, inner, columns, 0, columns, a.data(), inner, transposed.data(), c.data(), c_stride,
+                            {});
+    for (Index r = 0; r < rows; ++r)
+        for (Index j = 0; j < columns; ++j) {
+            const T wanted = raised_chain(
+                table, is_tiny(r) ? kRaise<T> : 0, inner, T(0), [&](Index k) { return a[r * inner + k]; },
+                [&](Index k) { return plain[k * columns + j]; });
+            report.equal(c[r * c_stride + j], wanted, "tiny rows, transposed");
+            report.hash(c[r * c_stride + j]);
+        }
+}
+
+// x and the columns of dy from the 64th byte on are scaled by powers of two, the others not.
+template <class T>
+void outer_products(const KernelTable<T>& table, Report& report, int x_exponent, int dy_exponent) {
+    constexpr Index rows = 140, inner = 19;
+    const Index columns = table.panel, plain_columns = std::min(columns, kAlignment / static_cast<Index>(sizeof(T)));
+    Numbers numbers(static_cast<uint64_t>(columns - x_exponent * 3 - dy_exponent));
+    std::vector<T> x = numbers.array<T>(rows * inner), dy = numbers.array<T>(rows * columns);
+    for (std::vector<T>* all : {&x, &dy})
+        for (T& number : *all) number = std::round(number * 256) / 256;  // few bits, which a subnormal number has, too
+    const std::vector<T> x_before = x, dy_before = dy;
+    scale(x, 0, rows * inner, x_exponent);
+    for (Index r = 0; r < rows; ++r) scale(dy, r * columns + columns % plain_columns, (r + 1) * columns, dy_exponent);
+    if (columns > plain_columns)
+        for (Index r = 0; r < rows; ++r) std::copy_n(&dy_before[r * columns], plain_columns, &dy[r * columns]);
+    std::vector<T> packed(rows * inner), out(inner * columns);
+    table.pack_columns(rows, inner, x.data(), inner, packed.data());
+    for (const bool is_packed : {false, true}) {
+        table.outer_product(rows, inner, is_packed ? packed.data() : x.data(), is_packed ? 0 : inner, dy.data(),
+                            columns, 2, out.data(), {});
+        for (Index k = 0; k < inner; ++k)
+            for (Index j = 0; j < columns; ++j) {
+                const bool scaled = columns == plain_columns || j >= plain_columns;
+                T sum = 0;
+                for (Index r = 0; r < rows; ++r)
+                    sum = multiply_add(table, x_before[r * inner + k], dy_before[r * columns + j], sum);
+                const T wanted = std::ldexp(sum, x_exponent + (scaled ? dy_exponent : 0));
+                report.equal(out[k * columns + j], wanted, "tiny outer product");
+            }
+    }
+}
+
+// So many numbers that rounding twice would show: one in some thousands lies so that it would matter.
+template <class T>
+void elementwise(const KernelTable<T>& table, Report& report) {
+    constexpr Index rows = 19, columns = 3001;
+    const Index stride = padded<T>(columns);
+    Numbers numbers(3);
+    std::vector<T> dh = numbers.padded_rows<T>(rows, columns), h = numbers.padded_rows<T>(rows, columns);
+    scale(dh, 0, 16 * stride, kSmallestExponent<T> + 12);
+    std::vector<T> dz(dh.size()), slope(dh.size());
+    const ActivationSpec tanh{ActivationKind::tanh, 0, 0};
+    std::vector<ChunkSquares> squares((rows + kRowChunk - 1) / kRowChunk);
+    table.backpropagate(tanh, true, rows, columns, dh.data(), stride, h.data(), stride, dz.data(), stride,
+                        squares.data());
+    for (Index r = 0; r < rows; ++r)
+        for (Index j = 0; j < columns; ++j) {
+            const T at = h[r * stride + j];
+            const T wanted = dh[r * stride + j] * multiply_add(table, -at, at, T(1));
+            report.equal(dz[r * stride + j], wanted, "tiny numbers on their way back");
+        }
+    for (const auto& [kind, factor] : {std::pair{ActivationKind::tanh, 1.0}, {ActivationKind::silu, 0.5}}) {
+        table.activate({kind, 0, 0}, 16, columns, dh.data(), stride, dz.data(), stride, slope.data(), stride);
+        for (Index i = 0; i < 16 * stride; ++i) {
+            if (i % stride >= columns) continue;
+            report.equal(dz[i], static_cast<T>(factor) * dh[i], "activation of a tiny number");
+            report.equal(slope[i], static_cast<T>(factor), "slope at a tiny number");
+        }
+    }
+    UpdateSpec spec{};
+    spec.rule = UpdateRule::sgd;
+    spec.learning_rate = 0.75;
+    spec.gradient_scale = 0.6;
+    constexpr Index height = 4000;
+    const Index count = height * table.lanes;
+    std::vector<T> w = numbers.array<T>(count), g = numbers.array<T>(count);
+    scale(w, 0, count / 2, kSmallestExponent<T> + 11);
+    scale(g, 0, count, kSmallestExponent<T> + 12);
+    const std::vector<T> before = w;
+    table.update(spec, height, 1, w.data(), g.data(), nullptr, nullptr, nullptr, nullptr, nullptr, 0);
+    for (Index i = 0; i < count; ++i)
+        report.equal(w[i], multiply_add(table, T(-0.75), g[i] * static_cast<T>(0.6), before[i]), "tiny gradient");
+}
+
+}  // namespace
+
+template <class T>
+void try_tiny(const KernelTable<T>& table, Report& report) {
+    products(table, report, false);
+    products(table, report, true);
+    constexpr int e = kSmallestExponent<T>;
+    for (const auto& [x_exponent, dy_exponent] :
+         {std::pair{0, e + 20}, {e + 20, 0}, {e / 2, e / 2}, {e / 2 - 6, e / 2}, {e / 2 - 40, e / 2}, {e / 3, e / 3}})
+        outer_products(table, report, x_exponent, dy_exponent);
+    elementwise(table, report);
+}
+
+template void try_tiny(const KernelTable<float>&, Report&);
+template void try_tiny(const KernelTable<double>&, Report&);
+
+}  // namespace gradiometer::test
