@@ -8,12 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gradiometer as gm
+from gradiometer.sweeps.store import Store
 from sweep_builds import VALIDATION, X, Y, assert_same_bits, build
 
 pytestmark = pytest.mark.usefixtures("restore_threads", "default_ctrl_c")
@@ -212,6 +214,7 @@ def test_a_damaged_recording(tmp_path):
 SCRIPT = """
 import sys
 import gradiometer as gm
+from gradiometer.sweeps.store import Store
 from sweep_builds import VALIDATION, X, Y, build
 
 result = gm.sweep(build, {"depth": [1, 2, 3, 4], "batch_norm": [False, True]}, X, Y, seeds=10, steps=40,
@@ -264,6 +267,20 @@ def test_two_processes_share_a_store(tmp_path):
         assert process.returncode == 0
     assert len(finished(store)) == 80
     assert gm.load_sweep(store).failed == []
+
+
+def test_a_store_can_be_made_by_several_in_the_same_moment(tmp_path):
+    """One could see the other's tables, but not yet that they were a sweep's."""
+
+    def make(number):
+        barrier.wait()
+        Store(tmp_path / f"{number}.sqlite")
+
+    barrier = threading.Barrier(3)
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(100):
+            for made in [threads.submit(make, number) for _ in range(3)]:
+                made.result()
 
 
 def test_a_run_that_is_there_already_stays(tmp_path):

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gradiometer import _core
+from gradiometer._frozen import Frozen
 
 __all__ = ["Layer", "Leaf", "check_layers", "leaves_of"]
 
 
-class Layer:
+class Layer(Frozen):
     """Base class of all layers: immutable descriptions without weights, so that one may stand in a list many times."""
 
     def _spec(self) -> _core.LayerSpec:

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True)
 class Activation(Layer):
     """Base class of the elementwise activations, which are defined as the classes of `torch.nn` of the same name."""
 
@@ -42,7 +43,6 @@ class Activation(Layer):
         return _core.LayerSpec.activation(self._kind(), *self._parameters())
 
 
-@dataclass(frozen=True)
 class ReLU(Activation):
     """``max(0, x)``."""
 
@@ -95,12 +95,10 @@ class GELU(Activation):
         return _core.ActivationKind.gelu if self.approximate == "none" else _core.ActivationKind.gelu_tanh
 
 
-@dataclass(frozen=True)
 class SiLU(Activation):
     """``x σ(x)``, also called swish."""
 
 
-@dataclass(frozen=True)
 class Mish(Activation):
     """``x tanh(softplus(x))`` (Misra 2019)."""
 
@@ -122,17 +120,14 @@ class Softplus(Activation):
         return (self.beta, self.threshold)
 
 
-@dataclass(frozen=True)
 class Softsign(Activation):
     """``x / (1 + |x|)``."""
 
 
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """``1 / (1 + exp(-x))``. Its slope is at most 0.25, at zero."""
 
 
-@dataclass(frozen=True)
 class Tanh(Activation):
     """``tanh(x)``."""
 
@@ -154,12 +149,10 @@ class Hardtanh(Activation):
         return (self.min_val, self.max_val)
 
 
-@dataclass(frozen=True)
 class Hardswish(Activation):
     """0 below -3, ``x`` above 3, ``x (x + 3) / 6`` between (Howard et al. 2019)."""
 
 
-@dataclass(frozen=True)
 class Identity(Activation):
     """``x``."""
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer import _core
 from gradiometer._checks import check_array, check_number
+from gradiometer._frozen import Frozen
 from gradiometer.activations import Activation
 from gradiometer.gains import gain
 
@@ -41,8 +42,7 @@ __all__ = [
 Shape: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an initializer draws: the seed and the number of the layer, and the gain that fits what follows it."""
 
     seed: int
@@ -50,7 +50,8 @@ class Place:
     gain: float
 
 
-class Initializer:
+@dataclass(frozen=True)
+class Initializer(Frozen):
     """Base class of all initializers."""
 
     def _weight(self, shape: Shape, place: Place) -> NDArray[np.float64]:
@@ -124,7 +125,6 @@ class constant(Initializer):
         return np.full(shape, self.val)
 
 
-@dataclass(frozen=True)
 class zeros(Initializer):
     """Every weight zero."""
 
@@ -151,7 +151,6 @@ class _Xavier(_Scaled):
         return (1.0 if self.gain is None else self.gain) * math.sqrt(2.0 / (shape[0] + shape[1]))
 
 
-@dataclass(frozen=True)
 class xavier_normal(_Xavier):
     """Normal with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, 12)."""
 
@@ -159,7 +158,6 @@ class xavier_normal(_Xavier):
         return _normal(shape, place, self._std(shape))
 
 
-@dataclass(frozen=True)
 class xavier_uniform(_Xavier):
     """Uniform with variance ``gain² · 2 / (fan_in + fan_out)``; gain 1 unless given (Glorot and Bengio 2010, 16)."""
 
@@ -182,7 +180,6 @@ class _Kaiming(_Scaled):
         return (place.gain if self.gain is None else self.gain) / math.sqrt(fan)
 
 
-@dataclass(frozen=True)
 class kaiming_normal(_Kaiming):
     """Normal with variance ``gain² / fan`` (He et al. 2015); unless given, the gain of the activation that follows."""
 
@@ -190,7 +187,6 @@ class kaiming_normal(_Kaiming):
         return _normal(shape, place, self._std(shape, place))
 
 
-@dataclass(frozen=True)
 class kaiming_uniform(_Kaiming):
     """Uniform with variance ``gain² / fan`` (He et al. 2015); unless given, the gain of the activation that follows."""
 
@@ -199,7 +195,6 @@ class kaiming_uniform(_Kaiming):
         return _uniform(shape, place, -bound, bound)
 
 
-@dataclass(frozen=True)
 class lecun_normal(Initializer):
     """Normal with variance ``1 / fan_in`` (LeCun et al. 1998, eq. 16), which SELU needs (Klambauer et al. 2017)."""
 
@@ -207,7 +202,6 @@ class lecun_normal(Initializer):
         return _normal(shape, place, 1.0 / math.sqrt(shape[1]))
 
 
-@dataclass(frozen=True)
 class orthogonal(_Scaled):
     """`gain` (1 unless given) times a random matrix with orthonormal rows or columns (Saxe et al. 2014)."""
 
@@ -215,7 +209,6 @@ class orthogonal(_Scaled):
         return (1.0 if self.gain is None else self.gain) * _core.draw_orthogonal(place.seed, place.layer, *shape)
 
 
-@dataclass(frozen=True)
 class torch_default(Initializer):
     """Weight and bias uniform between ``±1 / √fan_in``, as `torch.nn.Linear` starts."""
 

@@ -107,10 +107,7 @@ class Store:
 
     def _is_ours(self, create: bool) -> bool:
         """Return whether the tables are there; refuse a file of something else."""
-        application, version, tables = (
-            self._connection.execute(question).fetchone()[0]
-            for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        )
+        application, version, tables = self._read_head()
         if application != APPLICATION and (application or tables or not create):
             what = "a database of something else" if application or tables else "empty"
             raise ValueError(f"{self.name} is not the store of a sweep: it is {what}")
@@ -120,6 +117,21 @@ class Store:
                 f"this one reads up to version {VERSION}. Upgrade with: pip install --upgrade gradiometer"
             )
         return bool(application == APPLICATION)
+
+    def _read_head(self) -> tuple[int, int, int]:
+        """Return application id, format, and number of tables, of one moment: another process may be making them."""
+        alone = not self._connection.in_transaction
+        if alone:
+            self._connection.execute("BEGIN")
+        try:
+            tables, application, version = (
+                self._connection.execute(question).fetchone()[0]
+                for question in ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
+            )
+        finally:
+            if alone:
+                self._connection.execute("COMMIT")
+        return application, version, tables
 
     def describe(self, description: Mapping[str, str]) -> None:
         """Keep what is the same for all runs; if the store has it already, it must be the same.
