@@ -1,6 +1,6 @@
 """Draw the workloads of a benchmark under the roofs of the machine, from the JSON file of ``gradiometer bench``.
 
-``python roofline.py results/run-2.json --out ../docs/pictures/roofline.png``
+``python roofline.py results/xeon-1.json --out ../docs/pictures/roofline-xeon.png``
 """
 
 import argparse

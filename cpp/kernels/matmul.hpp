@@ -58,11 +58,35 @@ class Slices {
     bool done_ = false;
 };
 
-// The product of rows that are alike. Raised ones begin with the bias raised.
+// What the sums of a panel's columns begin with, and what of the bias is added when they are done: what a chain of
+// multiplications should not meet, subnormal numbers or, where the rows are raised, numbers too large for that. Each
+// column is judged by itself, so no way to split the work shows.
+template <class T>
+struct PanelBias {
+    alignas(kAlignment) T begin[kPanel<T>], rest[kPanel<T>];
+    bool has_rest = false;
+
+    PanelBias(bool is_raised, const T* bias, Index vectors) {
+        for (Index v = 0; v < vectors; ++v) {
+            const Vec<T> b = load(bias + v * kLanes<T>);
+            const Mask<T> apart = is_raised ? ~(abs(b) < broadcast(T(0x1p60f))) : is_subnormal(b);
+            const Vec<T> first = keep(~apart, b);
+            store(begin + v * kLanes<T>, is_raised ? raised(first) : first);
+            store(rest + v * kLanes<T>, keep(apart, b));
+            has_rest = has_rest || any(apart);
+        }
+    }
+
+    void add_rest(Index rows, Index vectors, T* c, Index c_stride) const {
+        for (Index r = 0; r < rows; ++r, c += c_stride)
+            for (Index j = 0; j < vectors * kLanes<T>; j += kLanes<T>) store(c + j, load(c + j) + load(rest + j));
+    }
+};
+
+// The product of rows that are alike.
 template <class T>
 static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b,
                          const T* bias, T* c, Index c_stride, const Ahead<T>& ahead) {
-    alignas(kAlignment) T raised_bias[kPanel<T>];
     for (Slices<T> slices(rows, inner, 0, panel_count<T>(columns)); !slices.done();) {
         const Index first = slices.panel() * kPanel<T>;
         const Index vectors = panel_vectors<T>(columns, slices.panel());
@@ -77,19 +101,20 @@ static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns,
             of_slice.written = offset_unless_null(ahead.written, first);
         else if (!slices.done() && slices.k() <= k)
             of_slice.read = c + slices.panel() * kPanel<T>;
-        const T* start = offset_unless_null(bias, first);
-        if (start && is_raised) {
-            raise_rows(1, vectors * kLanes<T>, start, 0, raised_bias, 0);
-            start = raised_bias;
+        if (!bias) {
+            multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, nullptr, c + first, c_stride, of_slice);
+        } else {
+            const PanelBias<T> parts(is_raised, bias + first, vectors);
+            multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, parts.begin, c + first, c_stride, of_slice);
+            if (parts.has_rest && !is_raised && k + steps == inner) parts.add_rest(rows, vectors, c + first, c_stride);
         }
-        multiply_slice(rows, k, steps, a, a_stride, slice, vectors, start, c + first, c_stride, of_slice);
     }
 }
 
-// Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those whose entries are below
-// the limit are a raised copy, whose product the caller lowers. Rows that are too long for it stay as they are.
+// Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those that are tiny are a
+// raised copy, whose product the caller lowers. Rows that are too long for it stay as they are.
 template <class T, class Multiply>
-[[gnu::noinline]] static void with_alike_rows(T limit, Index rows, Index inner, const T* a, Index a_stride,
+[[gnu::noinline]] static void with_alike_rows(Index rows, Index inner, const T* a, Index a_stride,
                                               const Multiply& multiply) {
     constexpr Index kCopied = 16 * 1024, kRowsCopied = 64;
     alignas(kAlignment) T copy[kCopied];
@@ -98,7 +123,7 @@ template <class T, class Multiply>
     const Index most = fitting < kRowsCopied ? fitting : kRowsCopied;
     if (most == 0) return multiply(false, rows, 0, a, a_stride);
     for (Index begin = 0; begin < rows;) {
-        const AlikeRows alike = alike_rows(limit, begin, rows, inner, a, a_stride, most);
+        const AlikeRows alike = alike_rows(kTiny<T>, begin, rows, inner, a, a_stride, most);
         const Index count = alike.end - begin;
         const T* from = a + begin * a_stride;
         if (alike.tiny) raise_rows(count, inner, from, a_stride, copy, stride);
@@ -118,19 +143,21 @@ GM_INLINE Ahead<T> ahead_from(Ahead<T> ahead, Index rows, Index stride) {
 template <class T>
 void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
             Index c_stride, const Ahead<T>& ahead) {
-    // Sums that begin with a subnormal number are raised, whatever the rows are.
-    const bool begins_subnormal = bias && has_subnormal(columns, bias);
-    if (!begins_subnormal && all_begin_from(kTiny<T>, rows, inner, a, a_stride))
+    if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
         return matmul_alike(false, rows, inner, columns, a, a_stride, b, bias, c, c_stride, ahead);
-    const bool raisable = !bias || largest_entry(1, columns, bias, 0) < kRaisable<T>;
-    const T limit = !raisable ? T(0) : begins_subnormal ? kRaisable<T> : kTiny<T>;
-    with_alike_rows(limit, rows, inner, a, a_stride,
-                    [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
-                        T* to = c + first * c_stride;
-                        matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, to, c_stride,
-                                     ahead_from(ahead, first, c_stride));
-                        if (is_raised) lower_rows(count, columns, to, c_stride);
-                    });
+    with_alike_rows(
+        rows, inner, a, a_stride, [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
+            T* to = c + first * c_stride;
+            matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, to, c_stride,
+                         ahead_from(ahead, first, c_stride));
+            if (!is_raised) return;
+            lower_rows(count, columns, to, c_stride);
+            for (Index panel = 0; bias && panel < panel_count<T>(columns); ++panel) {
+                const PanelBias<T> parts(true, bias + panel * kPanel<T>, panel_vectors<T>(columns, panel));
+                if (parts.has_rest)
+                    parts.add_rest(count, panel_vectors<T>(columns, panel), to + panel * kPanel<T>, c_stride);
+            }
+        });
 }
 
 // The transpose is made slice by slice, in the first cache: keeping it beside b would take more time in memory.
@@ -168,7 +195,7 @@ void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Inde
                        const T* b, T* c, Index c_stride, const Ahead<T>& ahead) {
     if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
         return matmul_transposed_alike(rows, inner, columns, begin, end, a, a_stride, b, c, c_stride, ahead);
-    with_alike_rows(kTiny<T>, rows, inner, a, a_stride,
+    with_alike_rows(rows, inner, a, a_stride,
                     [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
                         T* to = c + first * c_stride;
                         matmul_transposed_alike(count, inner, columns, begin, end, from, stride, b, to, c_stride,

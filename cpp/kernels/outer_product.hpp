@@ -68,7 +68,8 @@ template <class T>
 [[gnu::noinline]] static Raise what_to_raise(Index rows, LargestOfChunk<T>& of_x, const T* dy, Index dy_stride,
                                              Index columns) {
     const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.get();
-    if (largest_dy == 0 || largest_x == 0) return {};
+    constexpr T kTooLarge = T(0x1p60f);  // to be raised
+    if (largest_dy == 0 || largest_x == 0 || !(largest_dy < kTooLarge)) return {};
     using Limits = RaisedProduct<T>;
     constexpr T kUp = 1 / RaiseConstants<T>::lower;
     const T product = (largest_dy * kUp) * (largest_x * kUp);

@@ -13,20 +13,10 @@ namespace {
 template <class T>
 constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-63f) : static_cast<T>(0x1p-511);
 
-// What is below it can be raised, and multiplied by weights, without coming near the largest numbers.
 template <class T>
-constexpr T kRaisable = sizeof(T) == 4 ? T(0x1p20f) : static_cast<T>(0x1p300);
-
-// Whether some entries of a padded array are subnormal.
-template <class T>
-GM_INLINE bool has_subnormal(Index columns, const T* a) {
-    Mask<T> found = {};
-    for (Index j = 0; j < columns; j += kLanes<T>) {
-        const Vec<T> x = abs(load(a + j));
-        const Mask<T> nonzero = bits_of(x) != broadcast_int<T>(0);
-        found = found | (nonzero & (x < broadcast<T>(RaiseConstants<T>::smallest_normal)));
-    }
-    return any(found);
+GM_INLINE Mask<T> is_subnormal(Vec<T> x) {
+    const Mask<T> is_nonzero = bits_of(abs(x)) != broadcast_int<T>(0);
+    return is_nonzero & (abs(x) < broadcast<T>(RaiseConstants<T>::smallest_normal));
 }
 
 // The largest magnitude; something not below any limit where there is a NaN.
