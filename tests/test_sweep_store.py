@@ -214,7 +214,6 @@ def test_a_damaged_recording(tmp_path):
 SCRIPT = """
 import sys
 import gradiometer as gm
-from gradiometer.sweeps.store import Store
 from sweep_builds import VALIDATION, X, Y, build
 
 result = gm.sweep(build, {"depth": [1, 2, 3, 4], "batch_norm": [False, True]}, X, Y, seeds=10, steps=40,
