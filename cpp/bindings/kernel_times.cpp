@@ -11,6 +11,7 @@
 
 #include "kernels/dispatch.hpp"
 #include "network/aligned_array.hpp"
+#include "network/workspace.hpp"
 
 namespace py = pybind11;
 
@@ -100,8 +101,7 @@ class Layer {
 
     void outer_product() {
         for_chunks([&](Index panel, Index begin, Index end, Index offset) {
-            // As the engine does it in wide layers.
-            const bool packs = columns_ > 512;
+            const bool packs = Workspace<float>::packs(stride_);
             if (packs && panel == 0) table_.pack_columns(rows_, end - begin, x() + begin, stride_, m_.data());
             const Index next = (panel + 1) * table_.panel % columns_;
             table_.outer_product(rows_, end - begin, packs ? m_.data() : x() + begin, packs ? 0 : stride_,
