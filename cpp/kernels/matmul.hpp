@@ -83,7 +83,7 @@ struct PanelBias {
     }
 };
 
-// The product of rows that are alike.
+// The product of rows that are alike; raised ones are lowered when their sums are done.
 template <class T>
 static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b,
                          const T* bias, T* c, Index c_stride, const Ahead<T>& ahead) {
@@ -101,18 +101,21 @@ static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns,
             of_slice.written = offset_unless_null(ahead.written, first);
         else if (!slices.done() && slices.k() <= k)
             of_slice.read = c + slices.panel() * kPanel<T>;
+        const bool is_done = k + steps == inner;
         if (!bias) {
             multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, nullptr, c + first, c_stride, of_slice);
+            if (is_done && is_raised) lower_rows(rows, vectors * kLanes<T>, c + first, c_stride);
         } else {
             const PanelBias<T> parts(is_raised, bias + first, vectors);
             multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, parts.begin, c + first, c_stride, of_slice);
-            if (parts.has_rest && !is_raised && k + steps == inner) parts.add_rest(rows, vectors, c + first, c_stride);
+            if (is_done && is_raised) lower_rows(rows, vectors * kLanes<T>, c + first, c_stride);
+            if (is_done && parts.has_rest) parts.add_rest(rows, vectors, c + first, c_stride);
         }
     }
 }
 
 // Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those that are tiny are a
-// raised copy, whose product the caller lowers. Rows that are too long for it stay as they are.
+// raised copy, whose product is to be lowered. Rows that are too long for it stay as they are.
 template <class T, class Multiply>
 [[gnu::noinline]] static void with_alike_rows(Index rows, Index inner, const T* a, Index a_stride,
                                               const Multiply& multiply) {
@@ -145,19 +148,11 @@ void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, 
             Index c_stride, const Ahead<T>& ahead) {
     if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
         return matmul_alike(false, rows, inner, columns, a, a_stride, b, bias, c, c_stride, ahead);
-    with_alike_rows(
-        rows, inner, a, a_stride, [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
-            T* to = c + first * c_stride;
-            matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, to, c_stride,
-                         ahead_from(ahead, first, c_stride));
-            if (!is_raised) return;
-            lower_rows(count, columns, to, c_stride);
-            for (Index panel = 0; bias && panel < panel_count<T>(columns); ++panel) {
-                const PanelBias<T> parts(true, bias + panel * kPanel<T>, panel_vectors<T>(columns, panel));
-                if (parts.has_rest)
-                    parts.add_rest(count, panel_vectors<T>(columns, panel), to + panel * kPanel<T>, c_stride);
-            }
-        });
+    with_alike_rows(rows, inner, a, a_stride,
+                    [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
+                        matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, c + first * c_stride,
+                                     c_stride, ahead_from(ahead, first, c_stride));
+                    });
 }
 
 // The transpose is made slice by slice, in the first cache: keeping it beside b would take more time in memory.
