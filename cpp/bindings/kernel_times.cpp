@@ -70,8 +70,8 @@ class Layer {
             {"row_squares", 0, kReal * entries, [this] { row_squares(); }},
             {"column_sums", 0, kReal * entries,
              [this] { table_.column_sums(rows_, vectors_, x(), columns_, sums_.data()); }},
-            {"weight_squares", 0, kReal * weights, [this] { column_statistics(kSquareStatistics); }},
-            {"weight_statistics", 0, kReal * weights, [this] { column_statistics(kColumnStatistics); }},
+            {"weight_squares", 0, kReal * weights, [this] { column_squares(); }},
+            {"weight_statistics", 0, kReal * weights, [this] { column_statistics(); }},
             {"sgd", 0, 3 * kReal * weights, [this] { update(UpdateRule::sgd); }},
             {"adam", 0, 7 * kReal * weights, [this] { update(UpdateRule::adam); }},
         };
@@ -148,9 +148,16 @@ class Layer {
 
     void row_squares() { table_.row_chunk_squares(rows_, columns_, x(), columns_, squares_.data()); }
 
-    void column_statistics(int count) {
+    void column_squares() {
         for_chunks([&](Index, Index begin, Index end, Index offset) {
-            table_.column_statistics(end - begin, 2, g_.data() + offset, count, statistics_.data(), table_.panel);
+            table_.column_squares(end - begin, 2, g_.data() + offset, column_sums_.data(), table_.panel);
+        });
+    }
+
+    void column_statistics() {
+        for_chunks([&](Index, Index begin, Index end, Index offset) {
+            table_.column_statistics(end - begin, 2, table_.panel, g_.data() + offset, column_sums_.data(),
+                                     table_.panel, &counts_);
         });
     }
 
@@ -168,7 +175,8 @@ class Layer {
     AlignedArray<float> w_, g_, m_, v_;  // weights, gradient, and what Adam remembers
     AlignedArray<float> zero_{columns_}, one_{columns_}, sums_{2 * columns_};
     AlignedArray<ChunkSquares> squares_{rows_ / kRowChunk + 1};
-    AlignedArray<double> statistics_{kColumnStatistics * table_.panel};
+    AlignedArray<double> column_sums_{(kSquareSums<float> + 1) * table_.panel};
+    EntryCounts counts_;
     AlignedArray<int64_t> labels_{rows_};
     AlignedArray<double> row_scale_{rows_}, row_loss_{rows_};
     UpdateSpec update_{};

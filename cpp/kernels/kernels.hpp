@@ -60,19 +60,10 @@ struct DropoutSpec {
     double scale;        // of the survivors, 1 / (1 - p)
 };
 
-// What the statistics of a parameter's columns are: `stride` doubles for each, one entry a column.
-enum ColumnStatistic : int {
-    squares_small,
-    squares_medium,
-    squares_large,
-    kSquareStatistics,  // the number of those above: what a norm needs
-    absolute_sum = kSquareStatistics,
-    absolute_max,
-    zeros,
-    subnormals,
-    nonfinite,
-    kColumnStatistics,
-};
+// How many sums of squares a norm needs: those of small, medium and large entries (see meter/square_sum.hpp); the
+// square of a float always fits the medium one.
+template <class T>
+constexpr int kSquareSums = sizeof(T) == sizeof(float) ? 1 : 3;
 
 enum class UpdateRule : int { sgd, adam, adamw, rmsprop };
 
@@ -98,9 +89,9 @@ constexpr double kCoefficientPower = 0x1p-64;
 
 // Results for one chunk of rows.
 
-// Sums of squares of the entries, as the first kSquareStatistics say.
+// Sums of squares of the entries.
 struct ChunkSquares {
-    double sum[kSquareStatistics];
+    double small, medium, large;
 };
 
 // Statistics of the output of an activation.
@@ -109,6 +100,12 @@ struct ActivationMoments {
     double squared_deviations;  // from this chunk's own mean
     double saturated;  // entries whose |derivative| is below the threshold: those of all rows that were measured
                        // together, in their first chunk
+};
+
+// What a chunk of one panel of a gradient consists of.
+struct EntryCounts {
+    double largest = 0;  // magnitude; a NaN where there is one
+    Index zeros = 0, subnormals = 0, nonfinite = 0;
 };
 
 // What will be wanted after a product, and is asked for on the way; all of it hints: any address, or null. A product of
@@ -224,13 +221,15 @@ struct KernelTable {
     void (*row_chunk_squares)(Index rows, Index columns, const T* a, Index stride, ChunkSquares* out);
     // Sums of so many vectors of columns: a bias's gradient. In T, one chain of sums a column, in order of the rows.
     void (*column_sums)(Index rows, Index vectors, const T* a, Index stride, T* out);
-    // Statistics of each column of a chunk (rows × vectors · lanes, dense) of a panel: `count` of them (squares only,
-    // or all), out[statistic * out_stride + column].
-    void (*column_statistics)(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride);
+    // Sums of squares of each column of a chunk (rows × vectors · lanes, dense): kSquareSums<T> of them,
+    // out[number * out_stride + column].
+    void (*column_squares)(Index rows, Index vectors, const T* a, double* out, Index out_stride);
+    // The same of a chunk of one panel (1 or 2 vectors), and the sum of magnitudes of each column as one number more;
+    // `counts` are of the first `columns` columns.
+    void (*column_statistics)(Index rows, Index vectors, Index columns, const T* a, double* out, Index out_stride,
+                              EntryCounts* counts);
     // Σ of one statistic over the columns and the chunks, whose rows of doubles lie chunk_stride apart.
     double (*sum_statistic)(Index chunks, Index columns, const double* statistic, Index chunk_stride);
-    // The largest of the same, none of which is negative; a NaN where there is one.
-    double (*largest_statistic)(Index chunks, Index columns, const double* statistic, Index chunk_stride);
     // The first entry of a flat array that is NaN or infinite, or -1.
     Index (*first_nonfinite)(Index count, const T* a);
 

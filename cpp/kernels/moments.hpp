@@ -8,25 +8,27 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// Sums of deviations from a center, and of their squares.
+// Sums of deviations from a center (or, with `plain`, from zero), and of their squares.
+template <bool plain>
 struct Deviations {
+    Vec<double> center;
     Lanes16<double> sum = zero16<double>();
     Lanes16<double> squares = zero16<double>();
 
-    GM_INLINE_MEMBER void add(const Lanes16<double>& x, Vec<double> center) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) add_vector(v, deviation(x.part[v], center));
+    explicit GM_INLINE_MEMBER Deviations(Vec<double> around) : center(around) {}
+
+    GM_INLINE_MEMBER void add(const Lanes16<double>& x) {
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) add_vector(v, deviation(x.part[v]));
     }
 
     // Only the first `count` lanes.
-    GM_INLINE_MEMBER void add_first(Index count, const Lanes16<double>& x, Vec<double> center) {
+    GM_INLINE_MEMBER void add_first(Index count, const Lanes16<double>& x) {
         GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v)
-            add_vector(v, keep(first_lanes<double>(count - v * kLanes<double>), deviation(x.part[v], center)));
+            add_vector(v, keep(first_lanes<double>(count - v * kLanes<double>), deviation(x.part[v])));
     }
 
     // A difference, made by the units that multiply: those that add have the sums and the conversions to do.
-    static GM_INLINE_MEMBER Vec<double> deviation(Vec<double> x, Vec<double> center) {
-        return fma(broadcast(1.0), x, -center);
-    }
+    GM_INLINE_MEMBER Vec<double> deviation(Vec<double> x) const { return plain ? x : fma(broadcast(1.0), x, -center); }
 
     GM_INLINE_MEMBER void add_vector(Index v, Vec<double> deviation) {
         sum.part[v] = sum.part[v] + deviation;
@@ -41,35 +43,41 @@ struct Deviations {
     }
 };
 
-// Mean and squared deviations in one pass around a value of the data: that is within √n standard deviations of the
-// mean, so that the square of the shift, which is taken off at the end, costs n units of the last place of a double at
-// most.
-template <class T>
-static void centered_moments(Index rows, Index columns, const T* h, Index stride, ActivationMoments& out) {
-    const double corner = static_cast<double>(h[0]);
-    const double center = corner - corner == 0 ? corner : 0;
-    const Vec<double> centers = broadcast(center);
-    Deviations first, second, third, fourth, rest;  // chains of additions side by side
+// Mean and squared deviations in one pass. Returns the squares' sum, before the square of the shift was taken off.
+template <bool plain, class T>
+GM_INLINE double moments_around(double center, Index rows, Index columns, const T* h, Index stride,
+                                ActivationMoments& out) {
+    Deviations<plain> even(broadcast(center)), odd = even;  // two chains of additions side by side
     for (Index r = 0; r < rows; ++r, h += stride) {
         Index j = 0;
-        for (; j + 4 * kVirtualLanes <= columns; j += 4 * kVirtualLanes) {
-            first.add(load16_as_double(h + j), centers);
-            second.add(load16_as_double(h + j + kVirtualLanes), centers);
-            third.add(load16_as_double(h + j + 2 * kVirtualLanes), centers);
-            fourth.add(load16_as_double(h + j + 3 * kVirtualLanes), centers);
+        for (; j + 2 * kVirtualLanes <= columns; j += 2 * kVirtualLanes) {
+            even.add(load16_as_double(h + j));
+            odd.add(load16_as_double(h + j + kVirtualLanes));
         }
-        for (; j + kVirtualLanes <= columns; j += kVirtualLanes) rest.add(load16_as_double(h + j), centers);
-        if (j < columns) rest.add_first(columns - j, to_double(load16(h, j, columns)), centers);
+        for (; j + kVirtualLanes <= columns; j += kVirtualLanes) even.add(load16_as_double(h + j));
+        if (j < columns) odd.add_first(columns - j, to_double(load16(h, j, columns)));
     }
-    first.join(second);
-    third.join(fourth);
-    first.join(third);
-    first.join(rest);
-    const double total = fold(first.sum);
+    even.join(odd);
+    const double total = fold(even.sum);
+    const double squares = fold(even.squares);
     const double shift = total / static_cast<double>(rows * columns);
-    const double deviations = fold(first.squares) - shift * total;
+    const double deviations = squares - shift * total;
     out.mean = center + shift;
     out.squared_deviations = deviations < 0 ? 0 : deviations;
+    return squares;
+}
+
+// Around zero, unless the mean is so much larger than the deviations that more than 20 of the 53 bits cancel; then
+// around a value of the data: that is within √n standard deviations of the mean, so that the square of the shift costs
+// n units of the last place of a double at most.
+template <class T>
+static void centered_moments(Index rows, Index columns, const T* h, Index stride, ActivationMoments& out) {
+    constexpr double kLeft = 0x1p-20;
+    const double squares = moments_around<true>(0, rows, columns, h, stride, out);
+    if (out.squared_deviations > kLeft * squares) [[likely]]
+        return;
+    const double corner = static_cast<double>(h[0]);
+    moments_around<false>(corner - corner == 0 ? corner : 0, rows, columns, h, stride, out);
 }
 
 // One vector of columns: `below`, and one more in a lane of `inside` for each of its |slopes| under the limit; alive
@@ -91,6 +99,19 @@ GM_INLINE Ints<T> count_flat_vector(Ints<T> below, Slope slope, Index rows, cons
     return below;
 }
 
+// Whether none of the slopes of a whole chunk is under the limit, as the least of them tells; their columns are alive
+// then. Where flat slopes are common, the first row mostly has one.
+template <class Slope, class T>
+GM_INLINE bool all_steep(Slope slope, const T* kept, Index stride, T limit, T* alive) {
+    Vec<T> least = abs(slope.of(load(kept)));
+    const auto is_steep = [&]() __attribute__((always_inline)) { return !any(~(least >= broadcast(limit))); };
+    if (!is_steep()) return false;
+    GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) least = min(least, abs(slope.of(load(kept + r * stride))));
+    if (!is_steep()) return false;
+    store(alive, from_bits<T>(bits_of(load(alive)) | bits_of(least)));
+    return true;
+}
+
 template <class Slope, class T>
 GM_INLINE Ints<T> count_flat(Ints<T> below, Slope slope, Index rows, Index columns, const T* kept, Index stride,
                              T limit, T* alive) {
@@ -98,7 +119,8 @@ GM_INLINE Ints<T> count_flat(Ints<T> below, Slope slope, Index rows, Index colum
     Index j = 0;
     if (rows == kRowChunk)
         for (; j + kLanes<T> <= columns; j += kLanes<T>)
-            below = count_flat_vector<kRowChunk>(below, slope, rows, kept + j, stride, limit, all, alive + j);
+            if (!all_steep(slope, kept + j, stride, limit, alive + j))
+                below = count_flat_vector<kRowChunk>(below, slope, rows, kept + j, stride, limit, all, alive + j);
     for (; j < columns; j += kLanes<T>)
         below =
             count_flat_vector<0>(below, slope, rows, kept + j, stride, limit, first_lanes<T>(columns - j), alive + j);

@@ -14,11 +14,10 @@ struct Squares;
 
 template <>
 struct Squares<float> {
-    static constexpr int kSums = 1;
     Vec<double> medium;
     GM_INLINE_MEMBER void clear() { medium = zero<double>(); }
     GM_INLINE_MEMBER void add(Vec<double> x) { medium = fma(x, x, medium); }
-    GM_INLINE_MEMBER Vec<double> sum(int which) const { return which == squares_medium ? medium : zero<double>(); }
+    GM_INLINE_MEMBER Vec<double> sum(int) const { return medium; }
 };
 
 template <>
@@ -36,9 +35,7 @@ struct Squares<double> {
         medium = fma(plain, plain, medium);
         large = fma(down, down, large);
     }
-    GM_INLINE_MEMBER Vec<double> sum(int which) const {
-        return which == squares_small ? small : which == squares_medium ? medium : large;
-    }
+    GM_INLINE_MEMBER Vec<double> sum(int which) const { return which == 0 ? small : which == 1 ? medium : large; }
 };
 
 // Adds the squares of a padded row to sixteen virtual lanes.
@@ -55,11 +52,15 @@ GM_INLINE void add_row_squares(const T* row, Index columns, Squares<T> (&sums)[L
 // The lanes folded: one number for each kind of square.
 template <class T>
 GM_INLINE void fold_squares(const Squares<T> (&sums)[Lanes16<double>::kVectors], ChunkSquares& out) {
-    for (int which = 0; which < kSquareStatistics; ++which) {
+    const auto folded = [&](int which) __attribute__((always_inline)) {
         Lanes16<double> lanes;
         for (Index v = 0; v < Lanes16<double>::kVectors; ++v) lanes.part[v] = sums[v].sum(which);
-        out.sum[which] = fold(lanes);
-    }
+        return fold(lanes);
+    };
+    if constexpr (kSquareSums<T> == 1)
+        out = {0, folded(0), 0};
+    else
+        out = {folded(0), folded(1), folded(2)};
 }
 
 }  // namespace

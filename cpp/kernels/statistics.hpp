@@ -65,36 +65,52 @@ struct ColumnSums {
         smallest = min(smallest, magnitude);
     }
 
-    // No entry is zero, subnormal, infinite or NaN. (A sum of doubles may overflow though they are finite.)
-    GM_INLINE_MEMBER bool all_normal() const {
-        bool normal = true;
-        for (Index lane = 0; lane < kLanes<T>; ++lane)
-            normal = normal && smallest.v[lane] >= static_cast<T>(kSmallestNormal<T>);
-        for (const Vec<double>& part : absolute)
-            for (Index lane = 0; lane < kLanes<double>; ++lane) normal = normal && part.v[lane] - part.v[lane] == 0;
-        return normal;
+    // No entry of the columns `inside` is zero, subnormal, infinite or NaN. (A sum of doubles may overflow though they
+    // are finite.)
+    GM_INLINE_MEMBER bool all_normal(Mask<T> inside) const {
+        const Mask<T> normal = smallest >= broadcast(static_cast<T>(kSmallestNormal<T>));
+        Mask<double> finite = absolute[0] - absolute[0] == zero<double>();
+        GM_UNROLL for (Index part = 1; part < kParts; ++part) finite =
+            finite & (absolute[part] - absolute[part] == zero<double>());
+        return !any(~normal & inside) && !any(~finite);
+    }
+
+    GM_INLINE_MEMBER void store_sums(double* out, Index out_stride) const {
+        GM_UNROLL for (Index part = 0; part < kParts; ++part, out += kLanes<double>) {
+            GM_UNROLL for (int which = 0; which < kSquareSums<T>; ++which)
+                store(out + which * out_stride, squares[part].sum(which));
+            store(out + kSquareSums<T> * out_stride, absolute[part]);
+        }
     }
 };
 
-// What is not normal in one vector of columns. Counts are kept as integers of the width of T.
+// What is not normal in the columns `inside` of one vector, added to `out`. Counts are kept as integers of the width of
+// T; rows are few enough.
 template <class T>
-struct ColumnCounts {
+[[gnu::noinline]] static void count_entries(Index rows, Index width, const T* a, Mask<T> inside, EntryCounts& out) {
+    Ints<T> zeros = broadcast_int<T>(0), tiny = zeros, finite = zeros, all = zeros;
     Vec<T> largest = zero<T>();
-    Ints<T> zeros = broadcast_int<T>(0), tiny = zeros, finite = zeros;
-
-    GM_INLINE_MEMBER void add(Vec<T> x) {
-        const Vec<T> magnitude = abs(x);
+    for (Index r = 0; r < rows; ++r, a += width) {
+        const Vec<T> magnitude = abs(keep(inside, load(a)));
         // Once a NaN has come in, it stays.
         largest = select((magnitude > largest) | (magnitude != magnitude), magnitude, largest);
-        zeros = count(zeros, magnitude == zero<T>());
-        tiny = count(tiny, magnitude < broadcast(static_cast<T>(kSmallestNormal<T>)));
-        finite = count(finite, magnitude <= broadcast(static_cast<T>(kLargestFinite<T>)));
+        zeros = count(zeros, (magnitude == zero<T>()) & inside);
+        tiny = count(tiny, (magnitude < broadcast(static_cast<T>(kSmallestNormal<T>))) & inside);
+        finite = count(finite, (magnitude <= broadcast(static_cast<T>(kLargestFinite<T>))) & inside);
+        all = count(all, inside);
     }
-};
+    for (Index lane = 0; lane < kLanes<T>; ++lane) {
+        const double x = static_cast<double>(largest.v[lane]);
+        if (x > out.largest || x != x) out.largest = x;
+        out.zeros += zeros.v[lane];
+        out.subnormals += tiny.v[lane] - zeros.v[lane];
+        out.nonfinite += all.v[lane] - finite.v[lane];
+    }
+}
 
 // Squares of `Vectors` vectors of columns side by side: their chains of additions run at the same time.
 template <int Vectors, class T>
-static void column_squares(Index rows, Index width, const T* a, double* out, Index out_stride) {
+static void squares_of_vectors(Index rows, Index width, const T* a, double* out, Index out_stride) {
     constexpr Index kParts = Wide<T>::kParts;
     Squares<T> sums[Vectors * kParts];
     GM_UNROLL for (auto& sum : sums) sum.clear();
@@ -105,59 +121,51 @@ static void column_squares(Index rows, Index width, const T* a, double* out, Ind
         }
     }
     GM_UNROLL for (Index part = 0; part < Vectors * kParts; ++part)
-        GM_UNROLL for (int which = 0; which < kSquareStatistics; ++which)
+        GM_UNROLL for (int which = 0; which < kSquareSums<T>; ++which)
             store(out + which * out_stride + part * kLanes<double>, sums[part].sum(which));
 }
 
 template <class T>
-static void count_columns(Index rows, Index width, const T* a, double* out, Index out_stride) {
-    ColumnCounts<T> counts;
-    for (Index r = 0; r < rows; ++r, a += width) counts.add(load(a));
-    for (Index j = 0; j < kLanes<T>; ++j, ++out) {
-        out[absolute_max * out_stride] = static_cast<double>(counts.largest.v[j]);
-        out[zeros * out_stride] = static_cast<double>(counts.zeros.v[j]);
-        out[subnormals * out_stride] = static_cast<double>(counts.tiny.v[j] - counts.zeros.v[j]);
-        out[nonfinite * out_stride] = static_cast<double>(rows - counts.finite.v[j]);
-    }
+void column_squares(Index rows, Index vectors, const T* a, double* out, Index out_stride) {
+    const Index width = vectors * kLanes<T>;
+    Index v = 0;
+    for (; v + 2 <= vectors; v += 2)
+        squares_of_vectors<2>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
+    if (v < vectors) squares_of_vectors<1>(rows, width, a + v * kLanes<T>, out + v * kLanes<T>, out_stride);
 }
 
-// All statistics. Most columns hold nothing but normal numbers, and only the others are read again to be counted.
+// Most chunks hold nothing but normal numbers, and only the others are read again to be counted.
 template <int Vectors, class T>
-static void all_column_statistics(Index rows, Index width, const T* a, double* out, Index out_stride) {
+static void statistics_of_vectors(Index rows, Index columns, const T* a, double* out, Index out_stride,
+                                  EntryCounts& counts) {
+    constexpr Index width = Vectors * kLanes<T>;
     ColumnSums<T> sums[Vectors];
     GM_UNROLL for (auto& each : sums) each.clear();
-    const T* row = a;
-    for (Index r = 0; r < rows; ++r, row += width)
-        GM_UNROLL for (int v = 0; v < Vectors; ++v) sums[v].add(load(row + v * kLanes<T>));
-    for (int v = 0; v < Vectors; ++v, a += kLanes<T>, out += kLanes<T>) {
-        for (Index part = 0; part < Wide<T>::kParts; ++part) {
-            double* column = out + part * kLanes<double>;
-            for (int which = 0; which < kSquareStatistics; ++which)
-                store(column + which * out_stride, sums[v].squares[part].sum(which));
-            store(column + absolute_sum * out_stride, sums[v].absolute[part]);
-        }
-        if (!sums[v].all_normal()) {
-            count_columns(rows, width, a, out, out_stride);
-            continue;
-        }
-        for (Index j = 0; j < kLanes<T>; ++j) {
-            out[absolute_max * out_stride + j] = static_cast<double>(sums[v].largest.v[j]);
-            out[zeros * out_stride + j] = out[subnormals * out_stride + j] = out[nonfinite * out_stride + j] = 0;
-        }
+    for (Index r = 0; r < rows; ++r)
+        GM_UNROLL for (int v = 0; v < Vectors; ++v) sums[v].add(load(a + r * width + v * kLanes<T>));
+    bool normal = true;
+    Vec<T> largest = zero<T>();
+    GM_UNROLL for (int v = 0; v < Vectors; ++v) {
+        const Mask<T> inside = first_lanes<T>(columns - v * kLanes<T>);
+        sums[v].store_sums(out + v * kLanes<T>, out_stride);
+        normal = normal && sums[v].all_normal(inside);
+        largest = max(largest, keep(inside, sums[v].largest));
     }
+    counts = {};
+    if (normal) {
+        const auto larger = [](Vec<T> x, Vec<T> y) { return max(x, y); };
+        counts.largest = static_cast<double>(fold_lanes<kLanes<T> / 2>(largest, larger));
+        return;
+    }
+    for (int v = 0; v < Vectors; ++v)
+        count_entries(rows, width, a + v * kLanes<T>, first_lanes<T>(columns - v * kLanes<T>), counts);
 }
 
 template <class T>
-void column_statistics(Index rows, Index vectors, const T* a, int count, double* out, Index out_stride) {
-    const Index width = vectors * kLanes<T>;
-    Index v = 0;
-    const bool everything = count == kColumnStatistics;
-    for (; v + 2 <= vectors; v += 2)
-        (everything ? all_column_statistics<2, T> : column_squares<2, T>)(rows, width, a + v * kLanes<T>,
-                                                                          out + v * kLanes<T>, out_stride);
-    if (v < vectors)
-        (everything ? all_column_statistics<1, T> : column_squares<1, T>)(rows, width, a + v * kLanes<T>,
-                                                                          out + v * kLanes<T>, out_stride);
+void column_statistics(Index rows, Index vectors, Index columns, const T* a, double* out, Index out_stride,
+                       EntryCounts* counts) {
+    const auto statistics = vectors == 2 ? statistics_of_vectors<2, T> : statistics_of_vectors<1, T>;
+    statistics(rows, columns, a, out, out_stride, *counts);
 }
 
 template <class T>
@@ -170,20 +178,6 @@ double sum_statistic(Index chunks, Index columns, const double* statistic, Index
         }
     }
     return fold(lanes);
-}
-
-template <class T>
-double largest_statistic(Index chunks, Index columns, const double* statistic, Index chunk_stride) {
-    Vec<double> largest = zero<double>();
-    for (Index chunk = 0; chunk < chunks; ++chunk, statistic += chunk_stride)
-        for (Index j = 0; j < columns; j += kLanes<double>) {
-            const Vec<double> x = keep(first_lanes<double>(columns - j), load(statistic + j));
-            largest = select((x > largest) | (x != x), x, largest);  // a NaN that has come in stays
-        }
-    double out = 0;
-    for (Index lane = 0; lane < kLanes<double>; ++lane)
-        if (out == out && !(largest.v[lane] <= out)) out = largest.v[lane];
-    return out;
 }
 
 template <class T>

@@ -174,7 +174,7 @@ static void update_columns(const Updating update, double gradient_scale, Index f
     }
     if constexpr (measured) {
         GM_UNROLL for (int part = 0; part < Vectors * kParts; ++part)
-            GM_UNROLL for (int which = 0; which < kSquareStatistics; ++which) {
+            GM_UNROLL for (int which = 0; which < kSquareSums<T>; ++which) {
             const Index at = which * out_stride + first + part * kLanes<double>;
             store(weight_squares + at, weights[part].sum(which));
             store(update_squares + at, changes[part].sum(which));

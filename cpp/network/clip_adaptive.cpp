@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
+#include "network/measurement.hpp"
+
 namespace gradiometer {
 namespace {
 
-// Columns first … end of a parameter: `chunk_of(chunk)` points at the three squares of column 0, `stride` apart.
-template <class ChunkOf>
+// Columns first … end of a parameter: `chunk_of(chunk)` points at the squares of column 0, `stride` apart.
+template <class T, class ChunkOf>
 double norm_of_columns(const ParameterSpec& p, Index first, Index end, Index stride, ChunkOf chunk_of) {
     SquareSum sum;
     for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk) {
         const double* squares = chunk_of(chunk);
         for (Index j = first; j < end; ++j)
-            sum += {squares[squares_small * stride + j], squares[squares_medium * stride + j],
-                    squares[squares_large * stride + j]};
+            sum += square_sum<T>([&](int which) { return squares[which * stride + j]; });
     }
     return sum.norm();
 }
@@ -30,9 +31,8 @@ double unit_coefficient(double gradient, double limit) {
 template <class T>
 void measure_weights_task(Pass<T>& pass, const ParameterTask& task) {
     const Index stride = padded<T>(pass.parameters.spec(task.parameter).columns);
-    pass.kernels.column_statistics(task.elements(), task.vectors, pass.parameters.all_values() + task.offset,
-                                   kSquareStatistics,
-                                   pass.work.weight_squares(task.parameter, task.chunk) + task.first_column, stride);
+    pass.kernels.column_squares(task.elements(), task.vectors, pass.parameters.all_values() + task.offset,
+                                pass.work.weight_squares(task.parameter, task.chunk) + task.first_column, stride);
 }
 
 template <class T>
@@ -46,10 +46,10 @@ double decide_adaptive_clip(const Pass<T>& pass, const ClipSpec& spec) {
         const Index step = p.is_weight ? 1 : p.columns;
         for (Index first = 0; first < p.columns; first += step) {
             const Index end = first + step;
-            const double gradient = norm_of_columns(
-                p, first, end, stride, [&](Index chunk) { return pass.work.gradient_statistics(i, chunk); });
-            const double weight =
-                norm_of_columns(p, first, end, stride, [&](Index chunk) { return pass.work.weight_squares(i, chunk); });
+            const double gradient = norm_of_columns<T>(p, first, end, stride,
+                                                       [&](Index chunk) { return pass.work.gradient_sums(i, chunk); });
+            const double weight = norm_of_columns<T>(p, first, end, stride,
+                                                     [&](Index chunk) { return pass.work.weight_squares(i, chunk); });
             const double coefficient = unit_coefficient(gradient, spec.clip_factor * std::max(weight, spec.eps));
             if (coefficient < smallest || std::isnan(coefficient)) smallest = coefficient;
             const double power = coefficient < kSmallCoefficient ? kCoefficientPower : 1.0;

@@ -78,10 +78,13 @@ void GradientTasks<T>::take(Index number) {
         layer_norm_gradient(pass_, task, out);
     }
     if (pass_.collect == Collect::nothing) return;
-    const bool everything = pass_.collect == Collect::full && p.is_weight;
-    pass_.kernels.column_statistics(
-        task.elements(), task.vectors, out, everything ? kColumnStatistics : kSquareStatistics,
-        pass_.work.gradient_statistics(task.parameter, task.chunk) + task.first_column, padded<T>(p.columns));
+    const Index stride = padded<T>(p.columns);
+    double* sums = pass_.work.gradient_sums(task.parameter, task.chunk) + task.first_column;
+    if (pass_.collect == Collect::full && p.is_weight)
+        pass_.kernels.column_statistics(task.elements(), task.vectors, p.columns - task.first_column, out, sums, stride,
+                                        &pass_.work.entry_counts(number));
+    else
+        pass_.kernels.column_squares(task.elements(), task.vectors, out, sums, stride);
 }
 
 template class GradientTasks<float>;

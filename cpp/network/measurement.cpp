@@ -10,22 +10,38 @@ Index inner_chunks(const ParameterSpec& p) {
     return (p.inner + kInnerChunk - 1) / kInnerChunk;
 }
 
-// `reduce` is one of the kernels that make one number of a statistic of all columns.
+// Σ over all columns of array number `which` of those that a parameter's chunks have.
 template <class T>
-double gradient_statistic(const Pass<T>& pass, Index parameter, int which,
-                          double (*reduce)(Index, Index, const double*, Index)) {
+double sum_of_columns(const Pass<T>& pass, Index parameter, int which, const double* chunk, const double* next_chunk) {
     const ParameterSpec& p = pass.plan.parameters[parameter];
-    const double* statistics = pass.work.gradient_statistics(parameter, 0);
-    const Index chunk_stride = pass.work.gradient_statistics(parameter, 1) - statistics;
-    return reduce(inner_chunks(p), p.columns, statistics + which * padded<T>(p.columns), chunk_stride);
+    return pass.kernels.sum_statistic(inner_chunks(p), p.columns, chunk + which * padded<T>(p.columns),
+                                      next_chunk - chunk);
+}
+
+template <class T>
+double gradient_sum(const Pass<T>& pass, Index parameter, int which) {
+    return sum_of_columns(pass, parameter, which, pass.work.gradient_sums(parameter, 0),
+                          pass.work.gradient_sums(parameter, 1));
+}
+
+template <class T>
+EntryCounts gradient_counts(const Pass<T>& pass, Index parameter) {
+    EntryCounts total;
+    for (Index task = pass.parameters.first_task(parameter); task < pass.parameters.first_task(parameter + 1); ++task) {
+        const EntryCounts& counts = pass.work.entry_counts(task);
+        if (counts.largest > total.largest || std::isnan(counts.largest)) total.largest = counts.largest;
+        total.zeros += counts.zeros;
+        total.subnormals += counts.subnormals;
+        total.nonfinite += counts.nonfinite;
+    }
+    return total;
 }
 
 template <class T>
 double delta_norm(const Pass<T>& pass, Index dense) {
     SquareSum sum;
     const ChunkSquares* chunk = pass.work.delta_squares(dense);
-    for (Index row = 0; row < pass.rows; row += kRowChunk, ++chunk)
-        sum += {chunk->sum[squares_small], chunk->sum[squares_medium], chunk->sum[squares_large]};
+    for (Index row = 0; row < pass.rows; row += kRowChunk, ++chunk) sum += {chunk->small, chunk->medium, chunk->large};
     return sum.norm();
 }
 
@@ -51,30 +67,19 @@ Moments merge_moments(const ActivationMoments* chunks, Index rows, Index width) 
     return {mean, std::sqrt(squares / count), saturated / count};
 }
 
-// The three sums of squares, of which a float fills only one: sum(statistic) gives each.
-template <class T, class Sum>
-SquareSum square_sum(Sum sum) {
-    if constexpr (sizeof(T) == sizeof(float)) return {0, sum(squares_medium), 0};
-    return {sum(squares_small), sum(squares_medium), sum(squares_large)};
-}
-
 template <class T>
 void sum_gradient_squares(Pass<T>& pass, Index parameter) {
-    pass.work.gradient_squares(parameter) = square_sum<T>(
-        [&](int statistic) { return gradient_statistic(pass, parameter, statistic, pass.kernels.sum_statistic); });
+    pass.work.gradient_squares(parameter) =
+        square_sum<T>([&](int which) { return gradient_sum(pass, parameter, which); });
 }
 
 }  // namespace
 
 template <class T>
 SquareSum update_squares(const Pass<T>& pass, Index parameter, int which) {
-    const ParameterSpec& p = pass.plan.parameters[parameter];
-    const double* statistics = pass.work.update_statistics(parameter, 0);
-    const Index chunk_stride = pass.work.update_statistics(parameter, 1) - statistics;
-    return square_sum<T>([&](int statistic) {
-        return pass.kernels.sum_statistic(inner_chunks(p), p.columns,
-                                          statistics + (which * kSquareStatistics + statistic) * padded<T>(p.columns),
-                                          chunk_stride);
+    return square_sum<T>([&](int number) {
+        return sum_of_columns(pass, parameter, which * kSquareSums<T> + number, pass.work.update_squares(parameter, 0),
+                              pass.work.update_squares(parameter, 1));
     });
 }
 
@@ -93,15 +98,12 @@ void LayerMeasurements::take_gradients(Pass<T>& pass, Index number, int threads)
     of(Field::delta_norm)[dense] = delta_norm(pass, dense);
     if (pass.collect != Collect::full) return;
     const double entries = static_cast<double>(block.in_width) * static_cast<double>(block.width);
-    const auto total = [&](int which) {
-        return gradient_statistic(pass, block.weight, which, pass.kernels.sum_statistic);
-    };
-    of(Field::grad_max_abs)[dense] =
-        gradient_statistic(pass, block.weight, absolute_max, pass.kernels.largest_statistic);
-    of(Field::grad_mean_abs)[dense] = total(absolute_sum) / entries;
-    of(Field::grad_zero_fraction)[dense] = total(zeros) / entries;
-    of(Field::grad_subnormal_fraction)[dense] = total(subnormals) / entries;
-    of(Field::grad_nonfinite)[dense] = total(nonfinite);
+    const EntryCounts counts = gradient_counts(pass, block.weight);
+    of(Field::grad_max_abs)[dense] = counts.largest;
+    of(Field::grad_mean_abs)[dense] = gradient_sum(pass, block.weight, kSquareSums<T>) / entries;
+    of(Field::grad_zero_fraction)[dense] = static_cast<double>(counts.zeros) / entries;
+    of(Field::grad_subnormal_fraction)[dense] = static_cast<double>(counts.subnormals) / entries;
+    of(Field::grad_nonfinite)[dense] = static_cast<double>(counts.nonfinite);
     const Moments moments = merge_moments(pass.work.moments(dense), pass.rows, block.width);
     of(Field::activation_mean)[dense] = moments.mean;
     of(Field::activation_std)[dense] = moments.deviation;

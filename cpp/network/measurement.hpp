@@ -10,6 +10,15 @@
 
 namespace gradiometer {
 
+// The sums of squares of a type, of which a float has only one: sum(number) gives each.
+template <class T, class Sum>
+SquareSum square_sum(Sum sum) {
+    if constexpr (kSquareSums<T> == 1)
+        return {0, sum(0), 0};
+    else
+        return {sum(0), sum(1), sum(2)};
+}
+
 // Σ (x²) of the weights before an update and of the change it made: 0 and 1.
 template <class T>
 SquareSum update_squares(const Pass<T>& pass, Index parameter, int which);

@@ -9,7 +9,10 @@ namespace gradiometer {
 
 template <class T>
 Network<T>::Network(Index in_features, const std::vector<LayerSpec>& layers, uint64_t seed)
-    : plan_(in_features, layers), seed_(seed), parameters_(plan_), work_(plan_) {
+    : plan_(in_features, layers),
+      seed_(seed),
+      parameters_(plan_),
+      work_(plan_, static_cast<Index>(parameters_.tasks().size())) {
     for (const NormSpec& norm : plan_.norms) {
         RunningStatistics<T> running;
         // Padded, for the kernels that read whole vectors.

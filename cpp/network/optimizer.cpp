@@ -53,16 +53,16 @@ void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& updat
                  const ParameterTask& task) {
     const ParameterSpec& p = pass.parameters.spec(task.parameter);
     const Index stride = padded<T>(p.columns);
-    double* statistics = nullptr;
+    double* squares = nullptr;
     if (pass.collect == Collect::full && p.is_weight)
-        statistics = pass.work.update_statistics(task.parameter, task.chunk) + task.first_column;
+        squares = pass.work.update_squares(task.parameter, task.chunk) + task.first_column;
     const auto state = [&](int which) {
         return which < optimizer.spec().state_count() ? optimizer.state(which) + task.offset : nullptr;
     };
     const T* factors = adaptive_clip ? pass.work.clip_factors(task.parameter) + task.first_column : nullptr;
     pass.kernels.update(update, task.elements(), task.vectors, pass.parameters.all_values() + task.offset,
-                        pass.parameters.all_gradients() + task.offset, factors, state(0), state(1), statistics,
-                        statistics ? statistics + kSquareStatistics * stride : nullptr, stride);
+                        pass.parameters.all_gradients() + task.offset, factors, state(0), state(1), squares,
+                        squares ? squares + kSquareSums<T> * stride : nullptr, stride);
 }
 
 #define GM_INSTANTIATE(T)        \

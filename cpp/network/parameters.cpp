@@ -10,6 +10,7 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
     for (Index i = 0; i < count(); ++i) {
         const ParameterSpec& p = spec(i);
         offsets_.push_back(size);
+        first_tasks_.push_back(static_cast<Index>(tasks_.size()));
         size += p.inner * padded<T>(p.columns);
         if (p.inner == 1 && !p.is_weight) {
             // A vector's panels stand side by side: one task for many of them.
@@ -28,6 +29,7 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
                                   offset(i) + first * p.inner + begin * vectors * kernels_.lanes});
             }
     }
+    first_tasks_.push_back(static_cast<Index>(tasks_.size()));
     values_ = AlignedArray<T>(size);
     gradients_ = AlignedArray<T>(size);
 }

@@ -30,6 +30,8 @@ class Parameters {
     Index count() const { return static_cast<Index>(specs_.size()); }
     const ParameterSpec& spec(Index i) const { return specs_[i]; }
     const std::vector<ParameterTask>& tasks() const { return tasks_; }
+    // The number of the first task of a parameter; those of i go up to first_task(i + 1).
+    Index first_task(Index i) const { return first_tasks_[i]; }
 
     T* values(Index i) { return values_.data() + offset(i); }
     const T* values(Index i) const { return values_.data() + offset(i); }
@@ -53,6 +55,7 @@ class Parameters {
     std::vector<ParameterSpec> specs_;
     std::vector<Index> offsets_;
     std::vector<ParameterTask> tasks_;
+    std::vector<Index> first_tasks_;  // and at the end, the number of tasks
     AlignedArray<T> values_, gradients_;
 };
 

@@ -21,7 +21,7 @@ Index chunk_count(Index inner) {
 }  // namespace
 
 template <class T>
-Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
+Workspace<T>::Workspace(const Plan& plan, Index tasks) : plan_(plan), tasks_(tasks) {
     layout_.input_stride = row_stride<T>(plan.in_features);
     layout_.scratch_stride = row_stride<T>(plan.max_width);
     layout_.row_size = layout_.input_stride;
@@ -55,8 +55,8 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
         layout_.alive_size += padded<T>(plan.blocks[block].width);
     }
     for (const ParameterSpec& p : plan.parameters) {
-        layout_.statistics_offsets.push_back(layout_.statistics_size);
-        layout_.statistics_size += chunk_count(p.inner) * padded<T>(p.columns);
+        layout_.sums_offsets.push_back(layout_.sums_size);
+        layout_.sums_size += chunk_count(p.inner) * padded<T>(p.columns);
         layout_.factor_offsets.push_back(layout_.factors_size);
         layout_.factors_size += padded<T>(p.columns);
     }
@@ -64,13 +64,11 @@ Workspace<T>::Workspace(const Plan& plan) : plan_(plan) {
 
 template <class T>
 void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
-    const int wanted = collect == Collect::nothing ? 0
-                       : collect == Collect::full  ? kColumnStatistics
-                                                   : kSquareStatistics;
+    const int wanted = collect == Collect::nothing ? 0 : collect == Collect::full ? kSquareSums<T> + 1 : kSquareSums<T>;
     const bool more_rows = rows > memory_.rows;
     const bool more_threads = threads > memory_.threads;
-    const bool more_statistics = wanted > memory_.column_count;
-    if (!more_rows && !more_threads && !more_statistics) return;
+    const bool more_sums = wanted > memory_.column_sums;
+    if (!more_rows && !more_threads && !more_sums) return;
     // If there is not enough of it, an exception leaves an empty memory, not one that says it suffices.
     WorkspaceMemory<T> memory = std::exchange(memory_, {});
     memory.rows = std::max(rows, memory.rows);
@@ -96,39 +94,27 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         if (packs(std::max(layout_.input_stride, layout_.scratch_stride)))
             memory.packed = AlignedArray<T>(memory.threads * memory.rows * kInnerChunk);
     }
-    if (more_statistics) {
-        memory.column_count = wanted;
-        memory.gradient_statistics = AlignedArray<double>(layout_.statistics_size * memory.column_count);
-        if (collect == Collect::full) memory.update_statistics = AlignedArray<double>(layout_.statistics_size * 6);
+    if (more_sums) {
+        memory.column_sums = wanted;
+        memory.gradient_sums = AlignedArray<double>(layout_.sums_size * wanted);
+        if (collect == Collect::full) {
+            memory.update_squares = AlignedArray<double>(layout_.sums_size * 2 * kSquareSums<T>);
+            memory.entry_counts.resize(tasks_);
+        }
     }
     memory_ = std::move(memory);
 }
 
 template <class T>
-double* Workspace<T>::gradient_statistics(Index parameter, Index chunk) {
-    const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return memory_.gradient_statistics.data() +
-           (layout_.statistics_offsets[parameter] + chunk * columns) * memory_.column_count;
-}
-
-template <class T>
-double* Workspace<T>::update_statistics(Index parameter, Index chunk) {
-    const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return memory_.update_statistics.data() + (layout_.statistics_offsets[parameter] + chunk * columns) * 6;
+Index Workspace<T>::sums_offset(Index parameter, Index chunk) const {
+    return layout_.sums_offsets[parameter] + chunk * padded<T>(plan_.parameters[parameter].columns);
 }
 
 template <class T>
 void Workspace<T>::reserve_adaptive_clip() {
     if (memory_.clip_factors.size() > 0) return;
-    memory_.weight_squares = AlignedArray<double>(layout_.statistics_size * kSquareStatistics);
+    memory_.weight_squares = AlignedArray<double>(layout_.sums_size * kSquareSums<T>);
     memory_.clip_factors = AlignedArray<T>(2 * layout_.factors_size);
-}
-
-template <class T>
-double* Workspace<T>::weight_squares(Index parameter, Index chunk) {
-    const Index columns = padded<T>(plan_.parameters[parameter].columns);
-    return memory_.weight_squares.data() +
-           (layout_.statistics_offsets[parameter] + chunk * columns) * kSquareStatistics;
 }
 
 template class Workspace<float>;

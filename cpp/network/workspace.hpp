@@ -17,11 +17,11 @@ enum class Collect { nothing, squares, norms, full };
 // Where everything stands: what depends on the layers alone. Offsets are in elements, of matrices for each row.
 struct WorkspaceLayout {
     Index row_size = 0, input_stride = 0, scratch_stride = 0, norm_size = 0, alive_size = 0;
-    Index input_gradient_offset = 0, targets_offset = 0, statistics_size = 0, deltas_end = 0;
+    Index input_gradient_offset = 0, targets_offset = 0, sums_size = 0, deltas_end = 0;
     std::vector<Index> strides, output_offsets, delta_offsets, normalized_offsets, norm_offsets, alive_offsets;
     std::vector<Index> layer_norm_offsets;
-    std::vector<Index> statistics_offsets;  // in columns of doubles, of each parameter
-    std::vector<Index> factor_offsets;      // in columns, of each parameter
+    std::vector<Index> sums_offsets;    // in columns of doubles, of each parameter
+    std::vector<Index> factor_offsets;  // in columns, of each parameter
     Index layer_norm_size = 0, factors_size = 0;
     bool operator==(const WorkspaceLayout&) const = default;
 };
@@ -31,20 +31,22 @@ template <class T>
 struct WorkspaceMemory {
     Index rows = 0, chunks = 0;
     int threads = 0;
-    int column_count = 0;
+    int column_sums = 0;
     AlignedArray<T> arena, scratch, packed, norm_partials, norm_merged, alive, row_inverse_std, layer_norm_partials,
         clip_factors;
-    AlignedArray<double> row_loss, row_scale, gradient_statistics, update_statistics, weight_squares;
+    AlignedArray<double> row_loss, row_scale, gradient_sums, update_squares, weight_squares;
     std::vector<SquareSum> gradient_squares;  // of each parameter
     AlignedArray<int64_t> labels;
     AlignedArray<ChunkSquares> delta_squares;
     AlignedArray<ActivationMoments> moments;
+    std::vector<EntryCounts> entry_counts;
 };
 
 template <class T>
 class Workspace {
   public:
-    explicit Workspace(const Plan& plan);
+    // Of a network whose parameters make so many tasks.
+    Workspace(const Plan& plan, Index tasks);
 
     // Makes room for `rows` rows in `threads` threads; what an earlier batch left is lost if the room has to grow.
     void reserve(Index rows, int threads, Collect collect);
@@ -110,19 +112,26 @@ class Workspace {
     }
     Index alive_stride() const { return layout_.alive_size; }  // from a thread's to the next one's
 
-    // Statistics of the columns of a chunk of a parameter's gradient: column_statistics_count() × padded columns
-    // doubles.
-    int column_statistics_count() const { return memory_.column_count; }
-    double* gradient_statistics(Index parameter, Index chunk);
-    double* update_statistics(Index parameter, Index chunk);  // weight squares, then update squares: 3 + 3
+    // Sums of the columns of a chunk of a parameter's gradient, arrays of padded columns: squares, and with
+    // Collect::full magnitudes. Of its weights before the update and of the change: twice the squares.
+    double* gradient_sums(Index parameter, Index chunk) {
+        return memory_.gradient_sums.data() + sums_offset(parameter, chunk) * memory_.column_sums;
+    }
+    double* update_squares(Index parameter, Index chunk) {
+        return memory_.update_squares.data() + sums_offset(parameter, chunk) * 2 * kSquareSums<T>;
+    }
+    // What the gradient that a task computed consists of.
+    EntryCounts& entry_counts(Index task) { return memory_.entry_counts[task]; }
 
     // Sums of squares of whole parameters' gradients.
     SquareSum& gradient_squares(Index parameter) { return memory_.gradient_squares[parameter]; }
 
-    // For adaptive clipping: squares of the columns of a chunk of a parameter, three arrays; and two factors for each
+    // For adaptive clipping: squares of the columns of a chunk of a parameter; and two factors for each
     // column of a parameter, whose product its gradient is multiplied by. Both have padded columns.
     void reserve_adaptive_clip();
-    double* weight_squares(Index parameter, Index chunk);
+    double* weight_squares(Index parameter, Index chunk) {
+        return memory_.weight_squares.data() + sums_offset(parameter, chunk) * kSquareSums<T>;
+    }
     T* clip_factors(Index parameter) { return memory_.clip_factors.data() + 2 * layout_.factor_offsets[parameter]; }
 
     Index chunks() const { return memory_.chunks; }
@@ -133,9 +142,11 @@ class Workspace {
     const WorkspaceLayout& layout() const { return layout_; }
 
   private:
+    Index sums_offset(Index parameter, Index chunk) const;
     Index padded_norm_width(Index norm) const { return padded<T>(plan_.norms[norm].width); }
 
     const Plan& plan_;
+    Index tasks_;
     WorkspaceLayout layout_;
     WorkspaceMemory<T> memory_;
 };

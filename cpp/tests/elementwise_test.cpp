@@ -96,7 +96,7 @@ void try_activations(const KernelTable<T>& table, Report& report) {
                 }
             }
             for (size_t chunk = 0; chunk < wanted_squares.size(); ++chunk)
-                report.close(squares[chunk].sum[squares_medium], wanted_squares[chunk], 1e-13, wanted_squares[chunk],
+                report.close(squares[chunk].medium, wanted_squares[chunk], 1e-13, wanted_squares[chunk],
                              "squares of dz");
             std::vector<T> in_place = z;
             table.activate(spec, rows, columns, in_place.data(), stride, in_place.data(), stride, nullptr, 0);
