@@ -123,14 +123,12 @@ struct Update {
     T* state1;
     T* state2;
 
-    // Asks for what will be read and written a little later. An optimizer with states goes through four arrays, more
-    // than the processor follows by itself.
+    // Asks for what will be read and written a little later: the processor does not foresee enough by itself.
     GM_INLINE_MEMBER void fetch_ahead(const T* w, Index at) const {
-        constexpr Index kAhead = 1024;
-        if (!state1) return;
+        constexpr Index kAhead = 512;
         prefetch_to_write(w + at + kAhead);
         prefetch(g + at + kAhead);
-        prefetch_to_write(state1 + at + kAhead);
+        if (state1) prefetch_to_write(state1 + at + kAhead);
         if (state2) prefetch_to_write(state2 + at + kAhead);
     }
 
