@@ -115,6 +115,8 @@ struct Ahead {
     const T* a = nullptr;  // outer product: the x of the next one, at its first k, if that is another one
     Index a_stride = 0;    // and its stride
     const T* b = nullptr;  // the b, or dy, of the next product
+    // b comes in blocks of so many rows, so far apart (0: in one piece).
+    Index b_block = 0, b_distance = 0;
     // Rows laid out like c (for the outer product: like out) that are read or written next. Lines to be written are
     // taken away from the other processors: a store into a line that one of them holds waits for its answer, and so do
     // all stores behind it.

@@ -160,20 +160,27 @@ template <class T>
 static void matmul_transposed_alike(Index rows, Index inner, Index columns, Index begin, Index end, const T* a,
                                     Index a_stride, const T* b, T* c, Index c_stride, const Ahead<T>& ahead) {
     alignas(kAlignment) T slice[kInnerBlock * kPanel<T>];
-    // A small b waits in the second cache, so the products fetch the next one. Of a large one, each slice is fetched
-    // while the one before it is transposed.
+    // A small b waits in the second cache, so the products fetch the next one. Of a large one, they fetch the next
+    // slice, if there are tiles enough to share that out; if not, it is fetched while the one before it is transposed.
     const bool fits = inner <= kInnerBlock;
-    // From the beginning of b to a slice of its transpose.
-    const auto offset = [&](Index panel, Index k) { return panel * kPanel<T> * kPanel<T> + k * columns; };
+    const bool shared_out = !fits && rows >= kInnerBlock / kPanel<T> * kTileRows;
+    // Where a slice of the transpose stands in b.
+    const auto slice_of = [&](Index panel, Index k) { return b + panel * kPanel<T> * kPanel<T> + k * columns; };
     for (Slices<T> slices(rows, inner, begin / kPanel<T>, panel_count<T>(end)); !slices.done();) {
         const Index panel = slices.panel(), k = slices.k(), steps = slices.steps();
         const Index first = panel * kPanel<T>;
         const Index vectors = panel_vectors<T>(columns, panel);
         slices.next();
-        const Index to_next = (slices.done() ? ahead.b - b : offset(slices.panel(), slices.k())) - offset(panel, k);
-        transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>, fits ? 0 : to_next, slice);
+        const T* next = slices.done() ? ahead.b : slice_of(slices.panel(), slices.k());
+        transposed_slice(columns, inner, b, k, k + steps, first, vectors * kLanes<T>,
+                         fits || shared_out ? 0 : next - slice_of(panel, k), slice);
         Ahead<T> of_slice{};
         if (fits) of_slice.b = offset_unless_null(ahead.b, first * inner);
+        if (shared_out) {
+            of_slice.b = next;
+            of_slice.b_block = kPanel<T>;
+            of_slice.b_distance = kPanel<T> * columns;
+        }
         if (k + steps == inner) {
             of_slice.read = offset_unless_null(ahead.read, first);
             of_slice.written = offset_unless_null(ahead.written, first);

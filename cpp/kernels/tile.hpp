@@ -130,18 +130,31 @@ struct Split {
     Index count, height, taller;
 };
 
+// Rows of the next b that each tile asks for. Where b comes in blocks, the shares of some tiles make one.
+GM_INLINE Index share_of(Index steps, Index tiles, Index block) {
+    const Index even = (steps + tiles - 1) / tiles;
+    if (block == 0) return even;
+    Index share = block;
+    while (share / 2 >= even) share /= 2;
+    return share;
+}
+
 // The tiles share b, and share out what is to be asked for of the next one: all of it at once fills the buffers of the
 // first cache, and what is asked for twice costs 1 to 4 %, though the loop has room for it.
 template <Walk walk, int Vectors, class T>
 GM_INLINE void tiles(Index rows, Index steps, const T* a, Index a_stride, const T* b, Index b_stride, const T* start,
                      bool resume, T* c, Index c_stride, Ahead<T> ahead) {
     const Split split(rows);
-    const Index share = ahead.b ? (steps + split.count - 1) / split.count : 0;
+    const Index share = ahead.b ? share_of(steps, split.count, ahead.b_block) : 0;
     for (Index i = 0, left = steps; i < split.count; ++i, left -= share) {
         const Index size = split.size(i);
         tile_of<walk, Vectors, T>(size)(steps, a, a_stride, b, b_stride, start, resume, c, c_stride, ahead,
                                         left < share ? left : share);
-        if (ahead.b) ahead.b += share * b_stride;
+        if (ahead.b) {
+            ahead.b += share * b_stride;
+            const Index asked = (i + 1) * share;
+            if (ahead.b_block && asked % ahead.b_block == 0) ahead.b += ahead.b_distance - ahead.b_block * b_stride;
+        }
         a += walk == Walk::along_rows ? size * a_stride : walk == Walk::packed ? size * steps : size;
         c += size * c_stride;
         if (ahead.a) ahead.a += size;
