@@ -67,7 +67,7 @@ constexpr int kSquareSums = sizeof(T) == sizeof(float) ? 1 : 3;
 
 enum class UpdateRule : int { sgd, adam, adamw, rmsprop };
 
-// One optimizer step, as in torch.optim; see update.hpp for the formulas.
+// One optimizer step, as in torch.optim; see update_rules.hpp for the formulas.
 struct UpdateSpec {
     UpdateRule rule;
     bool first_step;  // momentum buffers start as the gradient

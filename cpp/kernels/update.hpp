@@ -1,110 +1,29 @@
-// One sweep of an optimizer over a chunk of a parameter, as in torch.optim. g is the gradient after clipping; all
-// arithmetic is in T, as PyTorch's is.
+// One sweep of an optimizer over a chunk of a parameter: gradients are scaled and clipped, and taken by a rule.
 #pragma once
 
 #include "kernels/squares.hpp"
-#include "kernels/tiny.hpp"
+#include "kernels/update_rules.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
-
-template <class T>
-GM_INLINE Vec<T> scalar(double x) {
-    return broadcast(static_cast<T>(x));
-}
-
-// momentum m: buffer = m · buffer + (1 - dampening) · g (the first time, g); w -= lr · (nesterov ? g + m · buffer :
-// buffer).
-template <class T>
-struct SgdRule {
-    Vec<T> rate, decay, momentum, damping;
-    bool has_momentum, nesterov, first;
-    explicit SgdRule(const UpdateSpec& s)
-        : rate(scalar<T>(s.learning_rate)),
-          decay(scalar<T>(s.weight_decay)),
-          momentum(scalar<T>(s.momentum)),
-          damping(scalar<T>(1 - s.dampening)),
-          has_momentum(s.momentum != 0),
-          nesterov(s.nesterov),
-          first(s.first_step) {}
-    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T*) const {
-        g = fma(decay, w, g);
-        if (has_momentum) {
-            const Vec<T> buffer = first ? g : fma(damping, g, momentum * load(state1));
-            store(state1, buffer);
-            g = nesterov ? fma(momentum, buffer, g) : buffer;
-        }
-        return fma(-rate, g, w);
-    }
-    // The same from a tiny g, raised; for the plainest rule alone.
-    bool takes_raised() const { return !has_momentum && !(decay.v[0] != 0) && rate.v[0] >= kTiny<T>; }
-    GM_INLINE_MEMBER Vec<T> next_from_raised(Vec<T> w, Vec<T> g) const {
-        return fma(-rate * broadcast<T>(RaiseConstants<T>::lower), fma(decay, w, g), w);
-    }
-};
-
-// Adam (Kingma and Ba 2015); AdamW (Loshchilov and Hutter 2019) shrinks w by lr · weight_decay instead of adding to g.
-template <class T>
-struct AdamRule {
-    Vec<T> step, shrink, decay, beta1, rest1, beta2, rest2, root_correction, epsilon;
-    explicit AdamRule(const UpdateSpec& s)
-        : step(scalar<T>(s.learning_rate / s.correction1)),
-          shrink(scalar<T>(s.rule == UpdateRule::adamw ? 1 - s.learning_rate * s.weight_decay : 1)),
-          decay(scalar<T>(s.rule == UpdateRule::adamw ? 0 : s.weight_decay)),
-          beta1(scalar<T>(s.beta1)),
-          rest1(scalar<T>(1 - s.beta1)),
-          beta2(scalar<T>(s.beta2)),
-          rest2(scalar<T>(1 - s.beta2)),
-          root_correction(scalar<T>(1 / __builtin_sqrt(s.correction2))),
-          epsilon(scalar<T>(s.epsilon)) {}
-    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T* state2) const {
-        w = w * shrink;
-        g = fma(decay, w, g);
-        const Vec<T> mean = fma(rest1, g, beta1 * load(state1));
-        const Vec<T> square = fma(rest2 * g, g, beta2 * load(state2));
-        store(state1, mean);
-        store(state2, square);
-        return fma(-step, mean / (fma(sqrt(square), root_correction, epsilon)), w);
-    }
-};
-
-// RMSprop (Hinton 2012): state1 the running mean square, state2 the momentum buffer.
-template <class T>
-struct RmspropRule {
-    Vec<T> rate, alpha, rest, epsilon, momentum;
-    bool has_momentum;
-    explicit RmspropRule(const UpdateSpec& s)
-        : rate(scalar<T>(s.learning_rate)),
-          alpha(scalar<T>(s.beta2)),
-          rest(scalar<T>(1 - s.beta2)),
-          epsilon(scalar<T>(s.epsilon)),
-          momentum(scalar<T>(s.momentum)),
-          has_momentum(s.momentum != 0) {}
-    GM_INLINE_MEMBER Vec<T> next(Vec<T> w, Vec<T> g, T* state1, T* state2) const {
-        const Vec<T> square = fma(rest * g, g, alpha * load(state1));
-        store(state1, square);
-        Vec<T> change = g / (sqrt(square) + epsilon);
-        if (has_momentum) {
-            change = fma(momentum, load(state2), change);
-            store(state2, change);
-        }
-        return fma(-rate, change, w);
-    }
-};
 
 // Of the factors of a gradient, the first is a power of two: a coefficient near the smallest float would lose bits.
 template <class T>
 struct GradientScale {
     Vec<T> first, second;
+    bool is_one = false;
     GradientScale() = default;
-    explicit GradientScale(double coefficient) {
+    explicit GradientScale(double coefficient) : is_one(coefficient == 1) {
         const double power = coefficient < kSmallCoefficient ? kCoefficientPower : 1.0;
         first = scalar<T>(power);
         second = scalar<T>(coefficient / power);
     }
     GradientScale(const T* column_scales, Index stride)
         : first(load(column_scales)), second(load(column_scales + stride)) {}
-    GM_INLINE_MEMBER Vec<T> of(Vec<T> g) const { return g * first * second; }
+    template <class V>
+    GM_INLINE_MEMBER V of(V g) const {
+        return is_one ? g : g * first * second;
+    }
     // The same of a tiny g.
     GM_INLINE_MEMBER Vec<T> of_tiny(Vec<T> g) const { return lowered_product(raised(g), second); }
 };
@@ -112,11 +31,21 @@ struct GradientScale {
 template <class Rule>
 concept TakesRaised = requires(Rule rule) { rule.takes_raised(); };
 
-// One vector: clipped, and taken by the rule; `tiny` gradients without a multiplication of subnormal numbers, with the
-// same bits.
-template <class Rule, class T, bool tiny = false>
+// Not zero, and below the limit.
+template <class T>
+GM_INLINE Mask<T> is_tiny(Vec<T> x, Vec<T> limit) {
+    return (abs(x) < limit) & (x != zero<T>());
+}
+
+// How subnormal numbers are kept out of multiplications, all with the same bits: no gradient is tiny, or none matters;
+// all are, and are raised; or each vector is looked at, and those with tiny numbers are taken in double.
+enum class Tiny { none, all, some };
+
+// One vector: clipped, and taken by the rule.
+template <class Rule, class T, Tiny tiny>
 struct Update {
     Rule rule;
+    Vec<T> tiny_gradient;
     Vec<T> limit;
     bool clip_values;
     const T* g;
@@ -133,11 +62,32 @@ struct Update {
     }
 
     GM_INLINE_MEMBER Vec<T> next(Vec<T> old, Index at, const GradientScale<T>& scale) const {
-        if constexpr (tiny) return rule.next_from_raised(old, raised(scale.of_tiny(load(g + at))));
-        Vec<T> gradient = scale.of(load(g + at));
+        if constexpr (tiny == Tiny::all) return rule.next_from_raised(old, raised(scale.of_tiny(load(g + at))));
+        if constexpr (tiny == Tiny::some)
+            if (any_tiny(at)) [[unlikely]]
+                return next_carefully(old, at, scale);
+        return next_of(old, at, scale);
+    }
+
+    template <class V>
+    GM_INLINE_MEMBER V next_of(V old, Index at, const GradientScale<T>& scale) const {
+        V gradient = scale.of(V(load(g + at)));
         // A NaN passes through both, as in torch.clamp.
         if (clip_values) gradient = min(limit, max(-limit, gradient));
         return rule.next(old, gradient, state1 + at, state2 + at);
+    }
+
+    // Out of the way of the loop.
+    [[gnu::noinline]] Vec<T> next_carefully(Vec<T> old, Index at, const GradientScale<T>& scale) const {
+        return next_of(CarefulFloat(old), at, scale).value();
+    }
+
+    GM_INLINE_MEMBER bool any_tiny(Index at) const {
+        const Vec<T> tiny_state = broadcast(T(0x1p-110f));
+        Mask<T> found = is_tiny(load(g + at), tiny_gradient);
+        if (state1) found = found | is_tiny(load(state1 + at), tiny_state);
+        if (state2) found = found | is_tiny(load(state2 + at), tiny_state);
+        return any(found);
     }
 };
 
@@ -208,20 +158,25 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
                         T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
     const Rule rule(spec);
     const Vec<T> limit = scalar<T>(spec.clip_limit);
-    const Index size = rows * vectors * kLanes<T>;
+    const Vec<T> tiny = scalar<T>(Rule::kTinyGradient / (spec.gradient_scale < 1 ? spec.gradient_scale : 1));
+    const Index width = vectors * kLanes<T>;
+    const auto run = [&]<Tiny which>() {
+        const Update<Rule, T, which> update{rule, tiny, limit, spec.clip_values, g, state1, state2};
+        update_chunk(update, spec.gradient_scale, rows * width, vectors, w, column_scales, weight_squares,
+                     update_squares, out_stride);
+    };
     if constexpr (TakesRaised<Rule>) {
         constexpr double kSmallestScale = 0x1p-30;  // with it, what was raised is still no subnormal number
-        const bool possible = rule.takes_raised() && !spec.clip_values && !column_scales;
-        if (possible && spec.gradient_scale >= kSmallestScale &&
-            tiny_chunk(rows, vectors * kLanes<T>, g, vectors * kLanes<T>)) {
-            const Update<Rule, T, true> update{rule, limit, false, g, state1, state2};
-            return update_chunk(update, spec.gradient_scale, size, vectors, w, column_scales, weight_squares,
-                                update_squares, out_stride);
-        }
+        const bool possible =
+            rule.takes_raised() && spec.gradient_scale >= kSmallestScale && !spec.clip_values && !column_scales;
+        if (possible)
+            return tiny_chunk(rows, width, g, width) ? run.template operator()<Tiny::all>()
+                                                     : run.template operator()<Tiny::none>();
     }
-    const Update<Rule, T> update{rule, limit, spec.clip_values, g, state1, state2};
-    update_chunk(update, spec.gradient_scale, size, vectors, w, column_scales, weight_squares, update_squares,
-                 out_stride);
+    if constexpr (sizeof(T) == sizeof(float))
+        run.template operator()<Tiny::some>();
+    else
+        run.template operator()<Tiny::none>();
 }
 
 template <class T>

@@ -213,6 +213,38 @@ GM_INLINE Vec<double> high_as_double(Vec<float> x) {
 }
 #endif
 
+// The other way: both halves of a vector of floats, from doubles that are floats; and doubles rounded to such.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE __m256 half_as_floats(Vec<double> x) {
+    return _mm512_maskz_cvtpd_ps(0xff, (__m512d)x.v);
+}
+GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
+    const __m512 lower = _mm512_castps256_ps512(half_as_floats(low));
+    return {(Native<float>::Vector)_mm512_insertf32x8(lower, half_as_floats(high), 1)};
+}
+GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
+    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, half_as_floats(x))};
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
+    return {(Native<float>::Vector)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high.v), _mm256_cvtpd_ps((__m256d)low.v))};
+}
+GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
+    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_cvtpd_ps((__m256d)x.v))};
+}
+#else
+GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
+    const HalfOfFloats half[2] = {__builtin_convertvector(low.v, HalfOfFloats),
+                                  __builtin_convertvector(high.v, HalfOfFloats)};
+    Vec<float> out;
+    __builtin_memcpy(&out.v, half, sizeof(out.v));
+    return out;
+}
+GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
+    return {__builtin_convertvector(__builtin_convertvector(x.v, HalfOfFloats), Native<double>::Vector)};
+}
+#endif
+
 // Whether the mask is true in any lane.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE bool any(Mask<float> mask) {

@@ -1,6 +1,7 @@
 // Kernels on numbers near the smallest ones, which are raised before they are multiplied: what is raised by hand, with
 // a plain loop, and rounded once gives the same bits.
 #include <algorithm>
+#include <limits>
 
 #include "check.hpp"
 
@@ -148,6 +149,78 @@ void elementwise(const KernelTable<T>& table, Report& report) {
         report.equal(w[i], multiply_add(table, T(-0.75), g[i] * static_cast<T>(0.6), before[i]), "tiny gradient");
 }
 
+// One entry, as update_rules.hpp says it.
+template <class T>
+T updated(const KernelTable<T>& table, const UpdateSpec& spec, T w, T g, T& first, T& second) {
+    const auto as = [](double x) { return static_cast<T>(x); };
+    const auto fma = [&](T a, T b, T c) { return multiply_add(table, a, b, c); };
+    g *= as(spec.gradient_scale);
+    if (spec.clip_values) g = std::min(as(spec.clip_limit), std::max(-as(spec.clip_limit), g));
+    if (spec.weight_decay != 0) g = fma(as(spec.weight_decay), w, g);
+    if (spec.rule == UpdateRule::sgd) {
+        first = fma(as(1 - spec.dampening), g, as(spec.momentum) * first);
+        return fma(-as(spec.learning_rate), spec.nesterov ? fma(as(spec.momentum), first, g) : first, w);
+    }
+    T& squares = spec.rule == UpdateRule::rmsprop ? first : second;
+    squares = fma(as(1 - spec.beta2) * g, g, as(spec.beta2) * squares);
+    if (spec.rule == UpdateRule::rmsprop) {
+        second = fma(as(spec.momentum), second, g / (std::sqrt(squares) + as(spec.epsilon)));
+        return fma(-as(spec.learning_rate), second, w);
+    }
+    first = fma(as(1 - spec.beta1), g, as(spec.beta1) * first);
+    const T root = fma(std::sqrt(squares), as(1 / std::sqrt(spec.correction2)), as(spec.epsilon));
+    return fma(-as(spec.learning_rate / spec.correction1), first / root, w);
+}
+
+// Gradients, states and weights of all sizes from tiny to healthy, each with its own exponent.
+template <class T>
+void optimizers(const KernelTable<T>& table, Report& report, const UpdateSpec& spec) {
+    constexpr Index height = 1000;
+    const Index count = height * table.lanes;
+    Numbers numbers(static_cast<uint64_t>(spec.rule) + 11);
+    const auto all_sizes = [&](int lowest, int highest) {
+        std::vector<T> out = numbers.array<T>(count);
+        for (T& x : out) x = std::ldexp(x, lowest + static_cast<int>((numbers.next() + 1) / 2 * (highest - lowest)));
+        return out;
+    };
+    constexpr int e = kSmallestExponent<T>;
+    std::vector<T> w = all_sizes(e, 0), first = all_sizes(e, e / 3), second = all_sizes(e, e / 3);
+    const std::vector<T> g = all_sizes(e, e / 4);
+    if (spec.rule != UpdateRule::sgd)
+        for (T& x : spec.rule == UpdateRule::rmsprop ? first : second) x = std::fabs(x);
+    std::vector<T> w_wanted = w, first_wanted = first, second_wanted = second;
+    table.update(spec, height, 1, w.data(), g.data(), nullptr, first.data(), second.data(), nullptr, nullptr, 0);
+    for (Index i = 0; i < count; ++i) {
+        w_wanted[i] = updated(table, spec, w_wanted[i], g[i], first_wanted[i], second_wanted[i]);
+        const std::string where = " of a tiny gradient " + at({{"rule", static_cast<Index>(spec.rule)}, {"i", i}});
+        report.equal(w[i], w_wanted[i], "update" + where);
+        report.equal(first[i], first_wanted[i], "first state" + where);
+        report.equal(second[i], second_wanted[i], "second state" + where);
+    }
+}
+
+// A weight whose last bit is set, and a change just below half of that bit: rounded twice, it would become the next
+// number. A tiny gradient beside it takes the vector through double.
+template <class T>
+void rounded_once(const KernelTable<T>& table, Report& report) {
+    const T ulp = std::numeric_limits<T>::epsilon();
+    UpdateSpec spec{};
+    spec.rule = UpdateRule::sgd;
+    spec.first_step = true;
+    spec.gradient_scale = 1;
+    spec.momentum = 0.5;
+    spec.learning_rate = static_cast<double>(1 + ulp);
+    for (const T sign : {T(1), T(-1)}) {
+        const T weight = sign * (1 + ulp), gradient = -sign * (1 - ulp) * ulp / 2;
+        std::vector<T> w(table.lanes, weight), g(table.lanes, gradient), state(table.lanes);
+        g[0] = std::numeric_limits<T>::denorm_min();
+        table.update(spec, 1, 1, w.data(), g.data(), nullptr, state.data(), nullptr, nullptr, nullptr, 0);
+        report.equal(w[0], weight, "changed by a tiny gradient");
+        const T wanted = multiply_add(table, -(1 + ulp), gradient, weight);
+        for (Index i = 1; i < table.lanes; ++i) report.equal(w[i], wanted, "rounded twice");
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -159,6 +232,24 @@ void try_tiny(const KernelTable<T>& table, Report& report) {
          {std::pair{0, e + 20}, {e + 20, 0}, {e / 2, e / 2}, {e / 2 - 6, e / 2}, {e / 2 - 40, e / 2}, {e / 3, e / 3}})
         outer_products(table, report, x_exponent, dy_exponent);
     elementwise(table, report);
+    UpdateSpec spec{};
+    spec.learning_rate = 0.01;
+    spec.momentum = 0.9;
+    spec.beta1 = 0.9;
+    spec.beta2 = 0.999;
+    spec.epsilon = 1e-8;
+    spec.correction1 = 0.1;
+    spec.correction2 = 0.001;
+    spec.clip_limit = 0.5;
+    for (const UpdateRule rule : {UpdateRule::sgd, UpdateRule::adam, UpdateRule::rmsprop})
+        for (const bool more : {false, true}) {
+            spec.rule = rule;
+            spec.gradient_scale = more ? 0.3 : 1;
+            spec.weight_decay = more && rule != UpdateRule::rmsprop ? 1e-4 : 0;
+            spec.nesterov = spec.clip_values = more;
+            optimizers(table, report, spec);
+        }
+    rounded_once(table, report);
 }
 
 template void try_tiny(const KernelTable<float>&, Report&);
