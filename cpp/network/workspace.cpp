@@ -106,11 +106,6 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
 }
 
 template <class T>
-Index Workspace<T>::sums_offset(Index parameter, Index chunk) const {
-    return layout_.sums_offsets[parameter] + chunk * padded<T>(plan_.parameters[parameter].columns);
-}
-
-template <class T>
 void Workspace<T>::reserve_adaptive_clip() {
     if (memory_.clip_factors.size() > 0) return;
     memory_.weight_squares = AlignedArray<double>(layout_.sums_size * kSquareSums<T>);

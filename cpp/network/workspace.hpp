@@ -142,7 +142,9 @@ class Workspace {
     const WorkspaceLayout& layout() const { return layout_; }
 
   private:
-    Index sums_offset(Index parameter, Index chunk) const;
+    Index sums_offset(Index parameter, Index chunk) const {
+        return layout_.sums_offsets[parameter] + chunk * padded<T>(plan_.parameters[parameter].columns);
+    }
     Index padded_norm_width(Index norm) const { return padded<T>(plan_.norms[norm].width); }
 
     const Plan& plan_;

@@ -100,40 +100,53 @@ void try_columns(const KernelTable<T>& table, Report& report) {
     }
 }
 
+// Activations around `mean`; slopes of which few, or none with `is_steep`, are flat.
+template <class T>
+void try_moments_around(const KernelTable<T>& table, Index columns, T mean_of_all, bool is_steep, Report& report) {
+    const Index rows = 1 + columns % 13, stride = padded<T>(columns), chunks = (rows + kRowChunk - 1) / kRowChunk;
+    Numbers numbers(static_cast<uint64_t>(columns));
+    std::vector<T> h = numbers.padded_rows<T>(rows, columns), slope = numbers.padded_rows<T>(rows, columns);
+    for (T& x : h) x += mean_of_all;
+    if (is_steep)
+        for (T& x : slope) x = std::copysign(std::fabs(x) + T(0.25), x);
+    std::vector<ActivationMoments> out(chunks);
+    std::vector<T> alive(stride);
+    std::vector<uint8_t> wanted_alive(columns);
+    double saturated = 0, wanted_saturated = 0;
+    table.activation_moments({ActivationKind::silu, 0, 0}, false, rows, columns, h.data(), stride, slope.data(), stride,
+                             0.25, out.data(), alive.data());
+    for (Index chunk = 0; chunk < chunks; ++chunk) {
+        const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
+        double mean = 0, squares = 0;
+        const double count = static_cast<double>((end - begin) * columns);
+        for (Index r = begin; r < end; ++r)
+            for (Index j = 0; j < columns; ++j) mean += static_cast<double>(h[r * stride + j]) / count;
+        for (Index r = begin; r < end; ++r) {
+            for (Index j = 0; j < columns; ++j) {
+                squares += std::pow(static_cast<double>(h[r * stride + j]) - mean, 2);
+                wanted_saturated += std::fabs(static_cast<double>(slope[r * stride + j])) < 0.25;
+                wanted_alive[j] |= slope[r * stride + j] != 0;
+            }
+        }
+        report.close(out[chunk].mean, mean, 1e-13, 1 + std::fabs(mean), "moments: mean");
+        report.close(out[chunk].squared_deviations, squares, 1e-12, 1 + squares, "moments: deviations");
+        saturated += out[chunk].saturated;
+        report.hash(out[chunk].mean);
+        report.hash(out[chunk].squared_deviations);
+    }
+    report.equal(saturated, wanted_saturated, "moments: saturated");
+    for (Index j = 0; j < columns; ++j) report.expect((alive[j] != 0) == wanted_alive[j], "moments: alive");
+}
+
 template <class T>
 void try_moments(const KernelTable<T>& table, Report& report) {
-    for (Index columns = 1; columns <= 40; ++columns) {
-        const Index rows = 1 + columns % 13, stride = padded<T>(columns), chunks = (rows + kRowChunk - 1) / kRowChunk;
-        Numbers numbers(static_cast<uint64_t>(columns));
-        const std::vector<T> h = numbers.padded_rows<T>(rows, columns), slope = numbers.padded_rows<T>(rows, columns);
-        std::vector<ActivationMoments> out(chunks);
-        std::vector<T> alive(stride);
-        std::vector<uint8_t> wanted_alive(columns);
-        double saturated = 0, wanted_saturated = 0;
-        table.activation_moments({ActivationKind::silu, 0, 0}, false, rows, columns, h.data(), stride, slope.data(),
-                                 stride, 0.25, out.data(), alive.data());
-        for (Index chunk = 0; chunk < chunks; ++chunk) {
-            const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
-            double mean = 0, squares = 0;
-            const double count = static_cast<double>((end - begin) * columns);
-            for (Index r = begin; r < end; ++r)
-                for (Index j = 0; j < columns; ++j) mean += static_cast<double>(h[r * stride + j]) / count;
-            for (Index r = begin; r < end; ++r) {
-                for (Index j = 0; j < columns; ++j) {
-                    squares += std::pow(static_cast<double>(h[r * stride + j]) - mean, 2);
-                    wanted_saturated += std::fabs(static_cast<double>(slope[r * stride + j])) < 0.25;
-                    wanted_alive[j] |= slope[r * stride + j] != 0;
-                }
-            }
-            report.close(out[chunk].mean, mean, 1e-13, 1, "moments: mean");
-            report.close(out[chunk].squared_deviations, squares, 1e-12, 1 + squares, "moments: deviations");
-            saturated += out[chunk].saturated;
-            report.hash(out[chunk].mean);
-            report.hash(out[chunk].squared_deviations);
-        }
-        report.equal(saturated, wanted_saturated, "moments: saturated");
-        for (Index j = 0; j < columns; ++j) report.expect((alive[j] != 0) == wanted_alive[j], "moments: alive");
-    }
+    for (Index columns = 1; columns <= 40; ++columns)
+        for (const T mean : {T(0), T(4096)})
+            for (const bool is_steep : {false, true}) try_moments_around(table, columns, mean, is_steep, report);
+}
+
+template <class T>
+void try_first_nonfinite(const KernelTable<T>& table, Report& report) {
     for (const Index count : {1, 2, 15, 16, 17, 255, 256, 257, 700}) {
         std::vector<T> a(count, std::numeric_limits<T>::max());
         report.equal(table.first_nonfinite(count, a.data()), Index{-1}, "first non-finite of none");
@@ -201,6 +214,7 @@ void try_statistics(const KernelTable<T>& table, Report& report) {
     try_squares(table, report);
     try_columns(table, report);
     try_moments(table, report);
+    try_first_nonfinite(table, report);
     try_reductions(table, report);
     try_functions(table, report);
 }
