@@ -9,7 +9,7 @@ from gradiometer.bench.timing import alternate
 DEPTH, WIDTH, BATCH = 50, 64, 128
 
 
-RATE = 1e-6  # so small that thousands of steps change nothing: what vanishes goes on doing so
+RATE = 1e-6  # so small that after thousands of steps, gradients have come back in the later layers only
 OPTIMIZERS = {
     "SGD": lambda: gm.SGD(RATE),
     "SGD, momentum": lambda: gm.SGD(RATE, momentum=0.9),
