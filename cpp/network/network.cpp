@@ -164,8 +164,7 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
     pass.input_stride = work_.input_stride();
     pass.collect = Collect::full;
     pass.wants_input_gradient = true;
-    const auto& tasks = parameters_.tasks();
-    TaskRanges ranges(static_cast<Index>(tasks.size()), last_threads_);
+    TaskRanges ranges(parameters_.size_before_task(), last_threads_);
     run_parallel(last_threads_, [&](Team& team, int thread) {
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         Index stride;

@@ -30,6 +30,9 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
             }
     }
     first_tasks_.push_back(static_cast<Index>(tasks_.size()));
+    size_before_task_.push_back(0);
+    for (const ParameterTask& task : tasks_)
+        size_before_task_.push_back(size_before_task_.back() + task.elements() * task.vectors);
     values_ = AlignedArray<T>(size);
     gradients_ = AlignedArray<T>(size);
 }

@@ -30,6 +30,8 @@ class Parameters {
     Index count() const { return static_cast<Index>(specs_.size()); }
     const ParameterSpec& spec(Index i) const { return specs_[i]; }
     const std::vector<ParameterTask>& tasks() const { return tasks_; }
+    // The size, in vectors, of all tasks before each, and in the end that of all.
+    const std::vector<Index>& size_before_task() const { return size_before_task_; }
     // The number of the first task of a parameter; those of i go up to first_task(i + 1).
     Index first_task(Index i) const { return first_tasks_[i]; }
 
@@ -55,6 +57,7 @@ class Parameters {
     std::vector<ParameterSpec> specs_;
     std::vector<Index> offsets_;
     std::vector<ParameterTask> tasks_;
+    std::vector<Index> size_before_task_;
     std::vector<Index> first_tasks_;  // and at the end, the number of tasks
     AlignedArray<T> values_, gradients_;
 };

@@ -159,9 +159,9 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     double loss = 0;
     const double lanes = static_cast<double>(pass.kernels.lanes);
     const auto& tasks = network.parameters_.tasks();
-    const Index task_count = static_cast<Index>(tasks.size());
+    const std::vector<Index>& sizes = network.parameters_.size_before_task();
     const Index block_count = static_cast<Index>(plan.blocks.size());
-    TaskRanges gradients(task_count, threads), measured(block_count, threads), updates(task_count, threads),
+    TaskRanges gradients(sizes, threads), measured(block_count, threads), updates(sizes, threads),
         updates_measured(block_count, threads);
     run_parallel(threads, [&](Team& team, int thread) {
         const RowRange mine = pass.shares_products ? RowRange{0, rows} : rows_of_thread(rows, thread, team.size());
@@ -224,7 +224,7 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
         measurements_.take_gradients(pass, i, network.last_threads_);
     judge(pass, loss);
     const int threads = network.threads_for(pass.rows, 1);
-    TaskRanges ranges(static_cast<Index>(pass.parameters.tasks().size()), threads);
+    TaskRanges ranges(pass.parameters.size_before_task(), threads);
     if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
     if (pass.collect == Collect::full && !refused_)
         for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);

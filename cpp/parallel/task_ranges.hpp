@@ -1,5 +1,5 @@
-// A list of tasks shared by the threads of a team: each begins with a range of its own, the same in every list of that
-// length, so that it finds in its cache what it left there; whoever is done helps the others.
+// A list of tasks shared by the threads of a team: each begins with a range of its own, the same in every list made of
+// the same tasks, so that it finds in its cache what it left there; whoever is done helps the others.
 #pragma once
 
 #include <algorithm>
@@ -11,12 +11,19 @@ namespace gradiometer {
 
 class TaskRanges {
   public:
-    TaskRanges(ptrdiff_t count, int threads)
-        : threads_(threads), many_(threads > kFew ? static_cast<size_t>(threads) : 0) {
-        if (threads > kFew) shares_ = many_.data();
+    // Tasks that take about the same time.
+    TaskRanges(ptrdiff_t count, int threads) : TaskRanges(threads) {
+        for (int i = 0; i < threads; ++i) set_share(i, count * i / threads, count * (i + 1) / threads);
+    }
+
+    // Tasks of different sizes: before[i] is the size of all tasks before number i, and the last entry that of all.
+    TaskRanges(const std::vector<ptrdiff_t>& before, int threads) : TaskRanges(threads) {
+        const ptrdiff_t count = static_cast<ptrdiff_t>(before.size()) - 1;
+        ptrdiff_t begin = 0;
         for (int i = 0; i < threads; ++i) {
-            shares_[i].next = count * i / threads;
-            shares_[i].end = count * (i + 1) / threads;
+            const ptrdiff_t end = i + 1 == threads ? count : nearest(before, before.back() * (i + 1) / threads);
+            set_share(i, begin, end);
+            begin = end;
         }
     }
     TaskRanges(const TaskRanges&) = delete;
@@ -30,6 +37,22 @@ class TaskRanges {
     }
 
   private:
+    explicit TaskRanges(int threads) : threads_(threads), many_(threads > kFew ? static_cast<size_t>(threads) : 0) {
+        if (threads > kFew) shares_ = many_.data();
+    }
+
+    void set_share(int thread, ptrdiff_t begin, ptrdiff_t end) {
+        shares_[thread].next = begin;
+        shares_[thread].end = end;
+    }
+
+    // The number of the entry of a rising list that is nearest to a value not above the last.
+    static ptrdiff_t nearest(const std::vector<ptrdiff_t>& rising, ptrdiff_t value) {
+        const auto above = std::lower_bound(rising.begin(), rising.end(), value);
+        const ptrdiff_t i = above - rising.begin();
+        return i > 0 && value - rising[i - 1] < *above - value ? i - 1 : i;
+    }
+
     // Tasks that a thread has taken and not yet begun. Only that thread looks at it.
     struct alignas(64) Claim {
         ptrdiff_t next = 0;

@@ -60,9 +60,8 @@ void try_sleepers() {
     });
 }
 
-// `ranges` may be more than the threads that come: the pool may be taken.
-void try_tasks(ptrdiff_t count, int ranges, int threads) {
-    TaskRanges tasks(count, ranges);
+// The threads that come may be fewer than the ranges: the pool may be taken.
+void try_tasks(TaskRanges&& tasks, ptrdiff_t count, int threads) {
     std::vector<std::atomic<int>> taken(static_cast<size_t>(count));
     run_parallel(threads, [&](Team&, int thread) {
         for (ptrdiff_t task; (task = tasks.next(thread)) >= 0;) ++taken[static_cast<size_t>(task)];
@@ -71,15 +70,30 @@ void try_tasks(ptrdiff_t count, int ranges, int threads) {
     for (const std::atomic<int>& times : taken) expect(times == 1, "each task must be taken once");
 }
 
+// Each thread begins with its part of the sizes, not of the tasks.
+void try_sizes() {
+    const std::vector<ptrdiff_t> before{0, 100, 200, 201, 250, 251};
+    TaskRanges two(before, 2);
+    expect(two.next(0) == 0 && two.next(1) == 1, "of tasks of 100, 100, 1, 49 and 1, the first thread has one");
+    TaskRanges many(before, 8);
+    expect(many.next(0) == 0 && many.next(2) == 1, "large tasks fill the ranges of several threads");
+    TaskRanges none(std::vector<ptrdiff_t>{0}, 3);
+    expect(none.next(0) == -1, "a list without tasks has ended");
+}
+
 }  // namespace
 
 int main() {
     for (const int threads : {1, 2, 3, 8}) try_team(threads);
+    try_sizes();
     try_sleepers();
     for (const int threads : {1, 2, 3, 8}) {
         for (const ptrdiff_t count : {0, 1, 2, 7, 8, 9, 64, 1000}) {
-            for (int repeat = 0; repeat < 20; ++repeat) try_tasks(count, threads, threads);
-            try_tasks(count, threads, 1);
+            std::vector<ptrdiff_t> before{0};
+            for (ptrdiff_t task = 0; task < count; ++task) before.push_back(before.back() + task % 5 * 100);
+            for (int repeat = 0; repeat < 20; ++repeat) try_tasks(TaskRanges(count, threads), count, threads);
+            for (int repeat = 0; repeat < 20; ++repeat) try_tasks(TaskRanges(before, threads), count, threads);
+            try_tasks(TaskRanges(count, threads), count, 1);
         }
     }
     // Several threads of the program at once: the pool serves one, the others work alone.
