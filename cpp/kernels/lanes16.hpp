@@ -23,13 +23,18 @@ GM_INLINE Lanes16<T> zero16() {
     return out;
 }
 
+// The first folds: while the halves are whole vectors, these are added.
 template <class T>
-GM_INLINE T fold(const Lanes16<T>& lanes) {
-    // While the halves are whole vectors, these are added; then halves of a vector.
+GM_INLINE Vec<T> fold_to_vector(const Lanes16<T>& lanes) {
     Lanes16<T> halves = lanes;
     GM_UNROLL for (Index count = Lanes16<T>::kVectors / 2; count > 0; count /= 2)
         GM_UNROLL for (Index v = 0; v < count; ++v) halves.part[v] = halves.part[v] + halves.part[v + count];
-    return fold_lanes<kLanes<T> / 2>(halves.part[0], [](Vec<T> a, Vec<T> b) { return a + b; });
+    return halves.part[0];
+}
+
+template <class T>
+GM_INLINE T fold(const Lanes16<T>& lanes) {
+    return fold_lanes<kLanes<T> / 2>(fold_to_vector(lanes), [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
 template <class T>

@@ -13,51 +13,77 @@ GM_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
     return select((b > a) | (b != b), b, a);
 }
 
-// The largest of a row; a NaN where there is one.
-template <class T>
-GM_INLINE T row_max(const T* row, Index columns) {
-    const Vec<T> least = broadcast(-static_cast<T>(__builtin_inf()));
-    Vec<T> largest = least;
-    for (Index j = 0; j < columns; j += kLanes<T>)
-        largest = larger(largest, select(first_lanes<T>(columns - j), load(row + j), least));
-    return fold_lanes<kLanes<T> / 2>(largest, [](Vec<T> a, Vec<T> b) { return larger(a, b); });
+// One vector for each of kLanes rows, folded: lane i of the result combines the lanes of rows[i], in the order of
+// fold_lanes. One fold after the other would wait for itself, four times a row.
+template <class T, class Combine>
+GM_INLINE Vec<T> fold_rows(Vec<T> (&rows)[kLanes<T>], Combine combine) {
+    transpose(rows);
+    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index i = 0; i < half; ++i) rows[i] =
+        combine(rows[i], rows[i + half]);
+    return rows[0];
 }
 
-// Stable softmax: exp(z - max) / Σ exp(z - max). Rows in groups of a vector, so that one logarithm serves them all.
+// The largest entry of each of the first `count` rows; a NaN where there is one.
+template <class T>
+GM_INLINE Vec<T> largest_of_rows(Index count, Index columns, const T* rows, Index stride) {
+    const Vec<T> least = broadcast(-static_cast<T>(__builtin_inf()));
+    Vec<T> largest[kLanes<T>];
+    for (Index i = 0; i < kLanes<T>; ++i) {
+        largest[i] = least;
+        if (i >= count) continue;
+        for (Index j = 0; j < columns; j += kLanes<T>)
+            largest[i] = larger(largest[i], select(first_lanes<T>(columns - j), load(rows + i * stride + j), least));
+    }
+    return fold_rows<T>(largest, [](Vec<T> a, Vec<T> b) { return larger(a, b); });
+}
+
+// The sums of exp(z - shift) of each of the first `count` rows. The powers themselves go to `out`, unless it is null.
+template <class T>
+GM_INLINE Vec<T> powers_of_rows(Index count, Index columns, const T* rows, Index stride, const T* shifts, T* out,
+                                Index out_stride) {
+    Vec<T> total[kLanes<T>] = {};
+    for (Index i = 0; i < count; ++i, rows += stride, out += out ? out_stride : 0) {
+        const Vec<T> shift = broadcast(shifts[i]);
+        Lanes16<T> sum = zero16<T>();
+        for (Index j = 0; j < columns; j += kVirtualLanes) {
+            for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
+                const Index column = j + v * kLanes<T>;
+                if (column >= columns) break;
+                const Vec<T> power = keep(first_lanes<T>(columns - column), exp(load(rows + column) - shift));
+                if (out) store(out + column, power);
+                sum.part[v] = sum.part[v] + power;
+            }
+        }
+        total[i] = fold_to_vector(sum);
+    }
+    return fold_rows<T>(total, [](Vec<T> a, Vec<T> b) { return a + b; });
+}
+
+// Stable softmax: exp(z - max) / Σ exp(z - max). Rows in groups of a vector: what there is one of in a row is computed
+// for all of them at once.
 template <class T>
 void cross_entropy(Index rows, Index columns, const T* logits, Index stride, const int64_t* labels,
                    const double* row_scale, double* row_loss, T* gradient, Index gradient_stride) {
     for (Index begin = 0; begin < rows; begin += kLanes<T>) {
         const Index count = rows - begin < kLanes<T> ? rows - begin : kLanes<T>;
-        T largest[kLanes<T>];
-        T total[kLanes<T>] = {};
+        const T* z = logits + begin * stride;
+        T* out = gradient ? gradient + begin * gradient_stride : nullptr;
+        T largest[kLanes<T>], logarithm[kLanes<T>], weights[kLanes<T>] = {}, scales[kLanes<T>];
+        store(largest, largest_of_rows(count, columns, z, stride));
+        const Vec<T> total = powers_of_rows(count, columns, z, stride, largest, out, gradient_stride);
+        store(logarithm, log(total));
         for (Index i = 0; i < count; ++i) {
-            const T* row = logits + (begin + i) * stride;
-            T* out = gradient ? gradient + (begin + i) * gradient_stride : nullptr;  // holds the powers at first
-            largest[i] = row_max(row, columns);
-            const Vec<T> shift = broadcast(largest[i]);
-            Lanes16<T> sum = zero16<T>();
-            for (Index j = 0; j < columns; j += kVirtualLanes) {
-                for (Index v = 0; v < Lanes16<T>::kVectors; ++v) {
-                    const Index column = j + v * kLanes<T>;
-                    if (column >= columns) break;
-                    const Vec<T> power = keep(first_lanes<T>(columns - column), exp(load(row + column) - shift));
-                    if (out) store(out + column, power);
-                    sum.part[v] = sum.part[v] + power;
-                }
-            }
-            total[i] = fold(sum);
-            if (!out) continue;
-            const T weight = static_cast<T>(row_scale[begin + i]);
-            const Vec<T> scale = broadcast(weight) / broadcast(total[i]);
-            for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, load(out + j) * scale);
-            out[labels[begin + i]] -= weight;
-        }
-        T logarithm[kLanes<T>];
-        store(logarithm, log(load(total)));
-        for (Index i = 0; i < count; ++i)
+            weights[i] = static_cast<T>(row_scale[begin + i]);
             row_loss[begin + i] = static_cast<double>(logarithm[i]) + static_cast<double>(largest[i]) -
-                                  static_cast<double>(logits[(begin + i) * stride + labels[begin + i]]);
+                                  static_cast<double>(z[i * stride + labels[begin + i]]);
+        }
+        if (!out) continue;
+        store(scales, load(weights) / total);
+        for (Index i = 0; i < count; ++i, out += gradient_stride) {
+            const Vec<T> scale = broadcast(scales[i]);
+            for (Index j = 0; j < columns; j += kLanes<T>) store(out + j, load(out + j) * scale);
+            out[labels[begin + i]] -= weights[i];
+        }
     }
 }
 

@@ -60,6 +60,7 @@ struct ExpConstants<double> {
 template <class T>
 struct ExpReduction {
     Vec<T> rest;
+    Vec<T> n;
     Ints<T> power;
 };
 
@@ -70,7 +71,7 @@ GM_INLINE ExpReduction<T> reduce_exponent(Vec<T> x) {
     const Vec<T> shifted = fma(x, broadcast<T>(C::log2_e), round_and_bias);
     const Vec<T> n = shifted - round_and_bias;
     const Vec<T> exact = fma(n, broadcast<T>(-C::ln2_high), x);
-    return {fma(n, broadcast<T>(-C::ln2_low), exact), bits_of(shifted) << C::mantissa_bits};
+    return {fma(n, broadcast<T>(-C::ln2_low), exact), n, bits_of(shifted) << C::mantissa_bits};
 }
 
 // exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r. V is a vector, or a group of vectors.
@@ -86,23 +87,29 @@ GM_INLINE Ints<T> exponent_step(int n) {
                             (int64_t{1} << ExpConstants<T>::mantissa_bits));
 }
 
-// exp(x + correction) for exp_is_zero ≤ x ≤ exp_is_infinite or NaN, and a correction of at most 0.05 in magnitude.
-// 2ⁿ can be out of the normal numbers by itself, so a part of it is left to a last multiplication, the only rounding
-// of a subnormal result.
+// p · 2ⁿ for 0.5 < p < 2 and the n of a reduction of x ≥ exp_is_zero. 2ⁿ can be out of the normal numbers by itself, so
+// a part of it is left to a last multiplication, the only rounding of a subnormal result.
 template <class T>
-GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
+GM_INLINE Vec<T> times_power(Vec<T> p, Vec<T> x, const ExpReduction<T>& reduced) {
+    if constexpr (kScales) return scale(p, reduced.n);
     using C = ExpConstants<T>;
-    const ExpReduction<T> reduced = reduce_exponent(x);
-    const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest + correction);
     const Mask<T> deep = x < broadcast<T>(C::exp_may_be_subnormal);
     const Ints<T> raised = {deep.v ? exponent_step<T>(100).v : exponent_step<T>(-1).v};
     const Vec<T> rest_of_power = select(deep, broadcast<T>(C::rescue), broadcast<T>(2));
     return p * from_bits<T>(reduced.power + raised) * rest_of_power;
 }
 
+// exp(x + correction) for exp_is_zero ≤ x ≤ exp_is_infinite or NaN, and a correction of at most 0.05 in magnitude.
+template <class T>
+GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
+    const ExpReduction<T> reduced = reduce_exponent(x);
+    return times_power(broadcast<T>(1) + expm1_of_rest(reduced.rest + correction), x, reduced);
+}
+
 template <class T>
 GM_INLINE Vec<T> exp_in_range(Vec<T> x) {
-    return exp_in_range(x, zero<T>());
+    const ExpReduction<T> reduced = reduce_exponent(x);
+    return times_power(broadcast<T>(1) + expm1_of_rest(reduced.rest), x, reduced);
 }
 
 template <class T>

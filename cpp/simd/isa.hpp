@@ -121,6 +121,19 @@ constexpr bool kFused = true;
 constexpr bool kFused = false;
 #endif
 
+// Whether there is an instruction for x · 2ⁿ, n a whole number in T, rounded once and subnormal where it must be.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+constexpr bool kScales = true;
+GM_INLINE Vec<float> scale(Vec<float> x, Vec<float> n) {
+    return {(Native<float>::Vector)_mm512_maskz_scalef_ps(0xffff, (__m512)x.v, (__m512)n.v)};
+}
+GM_INLINE Vec<double> scale(Vec<double> x, Vec<double> n) {
+    return {(Native<double>::Vector)_mm512_maskz_scalef_pd(0xff, (__m512d)x.v, (__m512d)n.v)};
+}
+#else
+constexpr bool kScales = false;
+#endif
+
 // The smaller (larger) of the two; b where either is a NaN, as x86 has it, though no compiler sees that in `?:`.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Vec<float> min(Vec<float> a, Vec<float> b) {
