@@ -17,6 +17,7 @@ std::string dtype_text(const py::array& array) {
 
 // object as an array, whatever its type.
 py::array any_array(const py::handle& object, const char* name) {
+    if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
     try {
         return py::array(py::reinterpret_borrow<py::object>(object));
     } catch (py::error_already_set& error) {
@@ -25,6 +26,15 @@ py::array any_array(const py::handle& object, const char* name) {
         throw py::type_error(std::string(name) + " must be an array of numbers, not " + type_text(object) + " (" +
                              reason + ")");
     }
+}
+
+// The array itself where the engine can read it as it is, which asks NumPy for nothing; else a copy.
+template <class T>
+Array<T> converted(const py::array& array) {
+    if (Array<T>::check_(array)) return py::reinterpret_borrow<Array<T>>(array);
+    Array<T> copy = Array<T>::ensure(array);
+    if (!copy) throw py::error_already_set();
+    return copy;
 }
 
 std::string position_text(const py::array& array, Index flat) {
@@ -70,17 +80,14 @@ Array<T> number_array(const py::handle& object, const char* name) {
     if constexpr (sizeof(T) == 4) {
         if (kind == 'f' && array.itemsize() == 8) {
             // By hand, because NumPy warns of numbers that are too large, which the caller names as an error.
-            const Array<double> wide = Array<double>::ensure(array);
-            if (!wide) throw py::error_already_set();
+            const Array<double> wide = converted<double>(array);
             Array<T> rounded(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
             std::transform(wide.data(), wide.data() + wide.size(), rounded.mutable_data(),
                            [](double x) { return static_cast<T>(x); });
             return rounded;
         }
     }
-    Array<T> converted = Array<T>::ensure(array);
-    if (!converted) throw py::error_already_set();
-    return converted;
+    return converted<T>(array);
 }
 
 template <class T>
@@ -131,10 +138,9 @@ Array<int64_t> labels(const py::handle& object, const char* name, Rows rows, Ind
                              dtype_text(array));
     check_one_axis(array, name, rows, "label");
     check_rows(array, name, rows);
-    Array<int64_t> converted = Array<int64_t>::ensure(array);
-    if (!converted) throw py::error_already_set();
+    Array<int64_t> whole = converted<int64_t>(array);
     for (Index i = 0; i < rows.count; ++i) {
-        const int64_t label = converted.data()[i];
+        const int64_t label = whole.data()[i];
         if (label < 0 || label >= classes)
             // As it was given: an unsigned label above 2⁶³ has become a negative one.
             throw py::value_error(std::string(name) + "[" + std::to_string(i) + "] is " +
@@ -142,7 +148,7 @@ Array<int64_t> labels(const py::handle& object, const char* name, Rows rows, Ind
                                   std::to_string(classes - 1) + ", as the network has " + std::to_string(classes) +
                                   " outputs");
     }
-    return converted;
+    return whole;
 }
 
 template <class T>

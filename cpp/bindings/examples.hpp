@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -30,32 +31,32 @@ struct ExamplesWanted {
 template <class T>
 struct CheckedExamples {
     Array<T> x;
-    Array<int64_t> labels{0};
-    Array<T> targets{0};
-    Array<double> weights{0};
-    Examples<T> examples;
+    // What there is none of is no array, not even an empty one: making that takes as long as a small layer.
+    std::optional<Array<int64_t>> labels = std::nullopt;
+    std::optional<Array<T>> targets = std::nullopt;
+    std::optional<Array<double>> weights = std::nullopt;
+    Examples<T> examples = {};
 };
 
 // Throws ValueError and TypeError as the functions of array.hpp do.
 template <class T>
 CheckedExamples<T> check_examples(const GivenExamples& given, const ExamplesWanted& wanted) {
-    CheckedExamples<T> out{.x = matrix<T>(given.x, given.x_name, wanted.in_features, wanted.allow_nonfinite),
-                           .examples = {}};
+    CheckedExamples<T> out{.x = matrix<T>(given.x, given.x_name, wanted.in_features, wanted.allow_nonfinite)};
     const Rows rows{out.x.shape(0), given.x_name};
     out.examples.count = rows.count;
     out.examples.x = out.x.data();
     if (wanted.loss == LossKind::cross_entropy) {
         out.labels = labels(given.y, given.y_name, rows, wanted.out_features);
-        out.examples.labels = out.labels.data();
+        out.examples.labels = out.labels->data();
     } else {
         const bool probabilities = wanted.loss == LossKind::bce_with_logits;
         out.targets =
             targets<T>(given.y, given.y_name, rows, wanted.out_features, probabilities, wanted.allow_nonfinite);
-        out.examples.targets = out.targets.data();
+        out.examples.targets = out.targets->data();
     }
     if (!given.weights.is_none()) {
         out.weights = sample_weights(given.weights, given.weights_name, rows);
-        out.examples.weights = out.weights.data();
+        out.examples.weights = out.weights->data();
     }
     return out;
 }
