@@ -69,18 +69,21 @@ Pass<T> Network<T>::make_pass(Interrupt& interrupt) {
 }
 
 template <class T>
-int Network<T>::threads_worth(Index rows, double passes) const {
-    // A thread pays from some 20 µs of work on; a core does about this many multiply-adds in a microsecond.
-    constexpr double kWorkPerMicrosecond = 2e4;
-    constexpr double kWorthWaking = 20;
-    const double microseconds = plan_.work_per_row() * passes / 3 * static_cast<double>(rows) / kWorkPerMicrosecond;
-    return static_cast<int>(std::clamp<Index>(static_cast<Index>(microseconds / kWorthWaking), 1, num_threads()));
+double Network<T>::estimated_time(Index rows, double passes) const {
+    constexpr double kMultiplyAddsPerMicrosecond = 6e4;
+    return plan_.work_per_row() * passes / 3 * static_cast<double>(rows) / kMultiplyAddsPerMicrosecond;
 }
 
 template <class T>
-int Network<T>::threads_for(Index rows, double passes) const {
+int Network<T>::threads_worth(Index rows, double passes, double share) const {
+    const double shares = estimated_time(rows, passes) / share;
+    return static_cast<int>(std::clamp<Index>(static_cast<Index>(shares), 1, num_threads()));
+}
+
+template <class T>
+int Network<T>::threads_for(Index rows, double passes, double share) const {
     const Index chunks = (rows + kRowChunk - 1) / kRowChunk;
-    return static_cast<int>(std::min<Index>(chunks, threads_worth(rows, passes)));
+    return static_cast<int>(std::min<Index>(chunks, threads_worth(rows, passes, share)));
 }
 
 template <class T>
@@ -94,7 +97,7 @@ bool Network<T>::shares_products(Index rows) const {
 
 template <class T>
 void Network<T>::evaluate(Pass<T>& pass, T* out, Index out_stride) {
-    const int threads = threads_for(pass.rows, 1);
+    const int threads = threads_for(pass.rows, 1, kWorthWaking);
     constexpr Index kRowsAtOnce = 64;
     const Index size = evaluation_scratch_size<T>(plan_, kRowsAtOnce);
     AlignedArray<T> scratch(threads * size);
@@ -122,7 +125,7 @@ void Network<T>::forward(const T* x, Index rows, bool training, T* out, const As
     if (!training) return evaluate(pass, out, plan_.out_features);
     if (rows == 1 && !plan_.norms.empty())
         throw std::invalid_argument("batch norm needs more than one row in training: x has 1");
-    const int threads = threads_for(rows, 1);
+    const int threads = threads_for(rows, 1, kWorthWaking);
     ready_for_backward_ = false;
     gradients_measured_ = false;
     work_.reserve(rows, threads, Collect::full);

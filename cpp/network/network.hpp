@@ -52,10 +52,13 @@ class Network {
     friend class Trainer;
 
     Pass<T> make_pass(Interrupt& interrupt);
-    // Threads that pay for this many rows.
-    int threads_for(Index rows, double passes) const;
-    // How many threads the work is worth, were there rows for all of them.
-    int threads_worth(Index rows, double passes) const;
+    // About what this many passes through the network, three of them in a step, take one thread, in microseconds.
+    double estimated_time(Index rows, double passes) const;
+    // Threads for so many passes of the rows, if each of them is to have `share` microseconds of that time, and rows.
+    int threads_for(Index rows, double passes, double share) const;
+    // The same, were there rows for all of them.
+    int threads_worth(Index rows, double passes, double share) const;
+    static constexpr double kWorthWaking = 12;
     // Whether the threads of a training step share the products of a batch that has rows for one of them only.
     bool shares_products(Index rows) const;
     void evaluate(Pass<T>& pass, T* out, Index out_stride);

@@ -131,6 +131,20 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
 }
 
 template <class T>
+template <class Work>
+void Trainer<T>::with_best_threads(const Pass<T>& pass, const Work& work) {
+    // In microseconds: a second thread never pays for less than the one, on the machines that were tried; for more than
+    // the other, all threads that there is work for always do.
+    constexpr double kWorthTrying = 7;
+    constexpr double kSurelyWorth = 150;
+    const Network<T>& network = *network_;
+    const int several = pass.shares_products ? network.threads_worth(pass.rows, 3, kWorthTrying)
+                                             : network.threads_for(pass.rows, 3, kWorthTrying);
+    if (several == 1 || works_alone() || network.estimated_time(pass.rows, 3) > kSurelyWorth) return work(several);
+    thread_choices_[pass.rows].run(several, work);
+}
+
+template <class T>
 double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt) {
     Network<T>& network = *network_;
     const std::lock_guard lock(network.mutex_);
@@ -144,9 +158,20 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     pass.dropout_seed = spec_.seed;
     pass.dropout_step = static_cast<uint64_t>(steps_);
     pass.shares_products = network.shares_products(rows);
-    const int threads = pass.shares_products ? network.threads_worth(rows, 3) : network.threads_for(rows, 3);
     network.ready_for_backward_ = network.gradients_measured_ = false;
     const BorrowedMemory<T> borrowed(network.work_, rows);
+    double loss = 0;
+    with_best_threads(pass, [&](int threads) { loss = run(pass, batch, learning_rate, threads); });
+    finish(pass, loss, learning_rate);
+    return loss;
+}
+
+template <class T>
+double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads) {
+    Network<T>& network = *network_;
+    Interrupt& interrupt = pass.interrupt;
+    const Plan& plan = network.plan_;
+    const Index rows = pass.rows;
     network.work_.reserve(rows, threads, pass.collect);
     if (clips_adaptively()) network.work_.reserve_adaptive_clip();
     // The caller's rows are read in place where they are what the kernels read: unpadded rows only feed a product.
@@ -200,7 +225,6 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
         for (Index i; (i = updates_measured.next(thread)) >= 0;) measurements_.take_update(pass, i);
     });
     if (pass.stopped) throw Interrupted();
-    finish(pass, loss, learning_rate);
     return loss;
 }
 
@@ -223,7 +247,7 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i)
         measurements_.take_gradients(pass, i, network.last_threads_);
     judge(pass, loss);
-    const int threads = network.threads_for(pass.rows, 1);
+    const int threads = network.threads_for(pass.rows, 1, Network<T>::kWorthWaking);
     TaskRanges ranges(pass.parameters.size_before_task(), threads);
     if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
     if (pass.collect == Collect::full && !refused_)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "network/measurement.hpp"
 #include "network/network.hpp"
 #include "network/optimizer.hpp"
+#include "parallel/thread_choice.hpp"
 
 namespace gradiometer {
 
@@ -76,6 +78,11 @@ class Trainer {
 
   private:
     double step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt);
+    // Calls work(threads) with as many threads as the step of this pass takes the least time with.
+    template <class Work>
+    void with_best_threads(const Pass<T>& pass, const Work& work);
+    // From the inputs to the update, in so many threads; returns the loss.
+    double run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads);
     Collect collect_for(int64_t step) const;
     void fill_targets(const Batch<T>& batch);
     void gather_inputs(const Batch<T>& batch, RowRange mine);
@@ -101,6 +108,7 @@ class Trainer {
     bool stopped_ = false;
     int64_t steps_ = 0;
     int64_t epochs_ = 0;
+    std::map<Index, ThreadChoice> thread_choices_;  // by the number of rows, for steps that are short
 };
 
 }  // namespace gradiometer

@@ -1,7 +1,9 @@
 // The pool: every thread of a team runs once, a meeting's work runs once before anyone goes on, tasks may be started
-// from several threads at once and from inside a task. A shared list of tasks: every one is taken once.
+// from several threads at once and from inside a task. A shared list of tasks: every one is taken once. The choice of
+// the number of threads.
 #include "parallel/pool.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -9,12 +11,14 @@
 #include <vector>
 
 #include "parallel/task_ranges.hpp"
+#include "parallel/thread_choice.hpp"
 
 namespace {
 
 using gradiometer::run_parallel;
 using gradiometer::TaskRanges;
 using gradiometer::Team;
+using gradiometer::ThreadChoice;
 
 bool good = true;
 
@@ -81,9 +85,35 @@ void try_sizes() {
     expect(none.next(0) == -1, "a list without tasks has ended");
 }
 
+// A task that takes a millisecond longer in one of the two ways ends up in the other; one that fails is tried again.
+void try_choice(int slow_threads) {
+    constexpr int kSeveral = 3, kRuns = 100;
+    ThreadChoice choice;
+    std::vector<int> used;
+    const auto task = [&](int threads) {
+        used.push_back(threads);
+        if (threads == slow_threads) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    for (int run = 0; run < kRuns; ++run) choice.run(kSeveral, task);
+    expect(used.size() == kRuns, "each run is one call");
+    expect(std::count(used.begin(), used.end(), slow_threads) == 32, "half of a trial's runs are of each kind");
+    expect(used.back() == (slow_threads == 1 ? kSeveral : 1), "after the trial, the faster kind is used");
+    for (int run = 0; run < 20; ++run) {
+        try {
+            choice.run(kSeveral + 1, [&](int threads) {
+                used.push_back(threads);
+                throw run;
+            });
+        } catch (int) {
+        }
+    }
+    expect(used.back() == 1, "another number of threads begins a trial, in which failures do not count");
+}
+
 }  // namespace
 
 int main() {
+    for (const int slow_threads : {1, 3}) try_choice(slow_threads);
     for (const int threads : {1, 2, 3, 8}) try_team(threads);
     try_sizes();
     try_sleepers();
