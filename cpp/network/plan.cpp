@@ -143,8 +143,11 @@ Plan::Plan(Index in_features, const std::vector<LayerSpec>& layers)
 }
 
 double Block::work_per_row() const {
-    const double product = dense == kNone ? 0 : static_cast<double>(in_width) * static_cast<double>(width);
-    return product + 7.0 * static_cast<double>(width) * static_cast<double>(1 + chain.size());
+    // A narrow layer takes as long as one that fills its vectors.
+    constexpr Index kLanes = 16;
+    const double filled = static_cast<double>((width + kLanes - 1) / kLanes * kLanes);
+    const double product = dense == kNone ? 0 : static_cast<double>(in_width) * filled;
+    return product + 7.0 * filled * static_cast<double>(1 + chain.size());
 }
 
 double Plan::work_per_row() const {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 
 namespace gradiometer {
 
@@ -25,24 +24,33 @@ class ThreadChoice {
         const auto begin = std::chrono::steady_clock::now();
         task(kind ? several : 1);
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-        if (runs_ % kBlock >= kBlock / 2) shortest_[kind] = std::min(shortest_[kind], time.count());
-        if (++runs_ == kTrial) chosen_ = shortest_[1] < shortest_[0] ? several : 1;
+        if (runs_ % kBlock >= kBlock / 2) times_[kind][counted_[kind]++] = time.count();
+        if (++runs_ == kTrial) chosen_ = median(times_[1]) < kWorthwhile * median(times_[0]) ? several : 1;
     }
 
   private:
     void begin_trial(int several) {
         several_ = several;
         runs_ = 0;
-        std::fill_n(shortest_, 2, std::numeric_limits<double>::infinity());
+        counted_[0] = counted_[1] = 0;
     }
 
     static constexpr int kBlock = 16;
     static constexpr int kTrial = 4 * kBlock;
+    static constexpr int kCounted = kTrial / 4;  // of each kind
     static constexpr int kRunsBetweenTrials = 10000;
+    static constexpr double kWorthwhile = 0.98;  // what is hardly shorter is not worth other processors
+
+    static double median(double (&times)[kCounted]) {
+        std::nth_element(times, times + kCounted / 2, times + kCounted);
+        return times[kCounted / 2];
+    }
+
     int several_ = 0;  // the first run begins a trial
     int runs_ = 0;     // since the trial began
     int chosen_ = 1;
-    double shortest_[2] = {};  // seconds, of one thread and of several
+    int counted_[2] = {};
+    double times_[2][kCounted];  // seconds, of one thread and of several
 };
 
 }  // namespace gradiometer
