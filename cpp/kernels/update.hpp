@@ -70,16 +70,22 @@ struct Update {
     }
 
     template <class V>
-    GM_INLINE_MEMBER V next_of(V old, Index at, const GradientScale<T>& scale) const {
-        V gradient = scale.of(V(load(g + at)));
+    GM_INLINE_MEMBER V gradient(Index at, const GradientScale<T>& scale) const {
+        const V scaled = scale.of(V(load(g + at)));
         // A NaN passes through both, as in torch.clamp.
-        if (clip_values) gradient = min(limit, max(-limit, gradient));
-        return rule.next(old, gradient, state1 + at, state2 + at);
+        return clip_values ? min(limit, max(-limit, scaled)) : scaled;
+    }
+
+    GM_INLINE_MEMBER Vec<T> next_of(Vec<T> old, Index at, const GradientScale<T>& scale) const {
+        return rule.next(old, gradient<Vec<T>>(at, scale), state1 + at, state2 + at);
     }
 
     // Out of the way of the loop.
     [[gnu::noinline]] Vec<T> next_carefully(Vec<T> old, Index at, const GradientScale<T>& scale) const {
-        return next_of(CarefulFloat(old), at, scale).value();
+        const CarefulFloat careful = gradient<CarefulFloat>(at, scale);
+        if (rule.rests(old, careful.value(), state1 + at, state2 + at))
+            return rule.next_at_rest(old, careful, state1 + at);
+        return rule.next(CarefulFloat(old), careful, state1 + at, state2 + at).value();
     }
 
     GM_INLINE_MEMBER bool any_tiny(Index at) const {
