@@ -99,15 +99,27 @@ GM_INLINE Ints<T> count_flat_vector(Ints<T> below, Slope slope, Index rows, cons
     return below;
 }
 
-// Whether none of the slopes of a whole chunk is under the limit, as the least of them tells; their columns are alive
-// then. Where flat slopes are common, the first row mostly has one.
+// The least |slope| of each column of a whole chunk; not of all its rows, where that of the first is under the limit,
+// as it mostly is where flat slopes are common.
+template <class Slope, class T>
+GM_INLINE Vec<T> least_slope(Slope slope, const T* kept, Index stride, T limit) {
+    if constexpr (FallsWithMagnitude<Slope>) {
+        Vec<T> largest = abs(load(kept));
+        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) largest = max(largest, abs(load(kept + r * stride)));
+        return abs(slope.of(largest));
+    } else {
+        Vec<T> least = abs(slope.of(load(kept)));
+        if (any(~(least >= broadcast(limit)))) return least;
+        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) least = min(least, abs(slope.of(load(kept + r * stride))));
+        return least;
+    }
+}
+
+// Whether none of the slopes of a whole chunk is under the limit; their columns are alive then.
 template <class Slope, class T>
 GM_INLINE bool all_steep(Slope slope, const T* kept, Index stride, T limit, T* alive) {
-    Vec<T> least = abs(slope.of(load(kept)));
-    const auto is_steep = [&]() __attribute__((always_inline)) { return !any(~(least >= broadcast(limit))); };
-    if (!is_steep()) return false;
-    GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) least = min(least, abs(slope.of(load(kept + r * stride))));
-    if (!is_steep()) return false;
+    const Vec<T> least = least_slope(slope, kept, stride, limit);
+    if (any(~(least >= broadcast(limit)))) return false;
     store(alive, from_bits<T>(bits_of(load(alive)) | bits_of(least)));
     return true;
 }

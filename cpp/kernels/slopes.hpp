@@ -25,6 +25,7 @@ struct SlopeOfRelu {
 
 template <class T>
 struct SlopeOfTanh {
+    static constexpr bool kFallsWithMagnitude = true;  // of h: where |h| is the largest, |φ′| is the least
     GM_INLINE_MEMBER Vec<T> of(Vec<T> h) const { return fma(-h, h, broadcast(T(1))); }
 };
 
@@ -32,6 +33,9 @@ template <class T>
 struct SlopeOfSigmoid {
     GM_INLINE_MEMBER Vec<T> of(Vec<T> h) const { return h * (broadcast(T(1)) - h); }
 };
+
+template <class Slope>
+concept FallsWithMagnitude = Slope::kFallsWithMagnitude;
 
 // Calls the function with the rule that gives the slope.
 template <class T, class Function>
