@@ -62,6 +62,14 @@ def test_a_few_rows_through_large_layers_give_the_same_bits(rows, dtype):
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 
 
+def test_short_steps_that_try_how_many_threads_pay_give_the_same_bits():
+    expected = train(PLAIN, 1, "float32", 150, rows=40)
+    for threads in (2, 3):
+        found = train(PLAIN, threads, "float32", 150, rows=40)
+        for key, value in expected.items():
+            assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
+
+
 def test_adaptive_clipping_does_not_depend_on_threads():
     expected = train(SUMS, 1, "float32", 20, gm.ClipAdaptive())
     found = train(SUMS, 2, "float32", 20, gm.ClipAdaptive())

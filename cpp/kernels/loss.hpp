@@ -18,8 +18,9 @@ GM_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
 template <class T, class Combine>
 GM_INLINE Vec<T> fold_rows(Vec<T> (&rows)[kLanes<T>], Combine combine) {
     transpose(rows);
-    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) GM_UNROLL for (Index i = 0; i < half; ++i) rows[i] =
-        combine(rows[i], rows[i + half]);
+    GM_UNROLL for (Index half = kLanes<T> / 2; half > 0; half /= 2) {
+        GM_UNROLL for (Index i = 0; i < half; ++i) rows[i] = combine(rows[i], rows[i + half]);
+    }
     return rows[0];
 }
 

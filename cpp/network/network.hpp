@@ -58,7 +58,7 @@ class Network {
     int threads_for(Index rows, double passes, double share) const;
     // The same, were there rows for all of them.
     int threads_worth(Index rows, double passes, double share) const;
-    static constexpr double kWorthWaking = 12;
+    static constexpr double kWorthWaking = 12;  // microseconds that pay for waking a thread
     // Whether the threads of a training step share the products of a batch that has rows for one of them only.
     bool shares_products(Index rows) const;
     void evaluate(Pass<T>& pass, T* out, Index out_stride);

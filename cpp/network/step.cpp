@@ -133,8 +133,8 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskIn
 template <class T>
 template <class Work>
 void Trainer<T>::with_best_threads(const Pass<T>& pass, const Work& work) {
-    // In microseconds: a second thread never pays for less than the one, on the machines that were tried; for more than
-    // the other, all threads that there is work for always do.
+    // In microseconds. On the machines that were tried, a thread never pays for less than the first of a step's time;
+    // in steps that take more than the second, all threads do that have so much.
     constexpr double kWorthTrying = 7;
     constexpr double kSurelyWorth = 150;
     const Network<T>& network = *network_;
