@@ -20,11 +20,11 @@ class ThreadChoice {
             return;
         }
         // Blocks of one kind and of the other take turns. Their first halves bring the data to where the kind has them.
-        const int kind = runs_ / kBlock % 2;
+        const int kind = runs_ / kBlock % 2, pair = runs_ / (2 * kBlock), counted = runs_ % kBlock - kBlock / 2;
         const auto begin = std::chrono::steady_clock::now();
         task(kind ? several : 1);
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-        if (runs_ % kBlock >= kBlock / 2) times_[kind][counted_[kind]++] = time.count();
+        if (counted >= 0) times_[kind][pair * kBlock / 2 + counted] = time.count();
         if (++runs_ == kTrial) chosen_ = median(times_[1]) < kWorthwhile * median(times_[0]) ? several : 1;
     }
 
@@ -32,7 +32,6 @@ class ThreadChoice {
     void begin_trial(int several) {
         several_ = several;
         runs_ = 0;
-        counted_[0] = counted_[1] = 0;
     }
 
     static constexpr int kBlock = 16;
@@ -49,7 +48,6 @@ class ThreadChoice {
     int several_ = 0;  // the first run begins a trial
     int runs_ = 0;     // since the trial began
     int chosen_ = 1;
-    int counted_[2] = {};
     double times_[2][kCounted];  // seconds, of one thread and of several
 };
 
