@@ -23,10 +23,7 @@ GM_INLINE Mask<T> is_subnormal(Vec<T> x) {
 template <class T>
 GM_INLINE T largest_entry(Index rows, Index columns, const T* a, Index stride) {
     Ints<T> largest = broadcast_int<T>(0);  // of the bits, which are in the order of the magnitudes
-    const auto take = [&](Vec<T> x) {
-        const Ints<T> bits = bits_of(abs(x));
-        largest = {largest.v > bits.v ? largest.v : bits.v};
-    };
+    const auto take = [&](Vec<T> x) { largest = max(largest, bits_of(abs(x))); };
     for (Index r = 0; r < rows; ++r, a += stride) {
         Index j = 0;
         for (; j + kLanes<T> <= columns; j += kLanes<T>) take(load(a + j));

@@ -172,6 +172,45 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 }
 #endif
 
+// The larger of two integers.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE Ints<float> max(Ints<float> a, Ints<float> b) {
+    return {(Native<float>::Integers)_mm512_maskz_max_epi32(0xffff, (__m512i)a.v, (__m512i)b.v)};
+}
+GM_INLINE Ints<double> max(Ints<double> a, Ints<double> b) {
+    return {(Native<double>::Integers)_mm512_maskz_max_epi64(0xff, (__m512i)a.v, (__m512i)b.v)};
+}
+#else
+template <class T>
+GM_INLINE Ints<T> max(Ints<T> a, Ints<T> b) {
+    return {a.v > b.v ? a.v : b.v};
+}
+#endif
+
+// Reads the first `count` (0 … kLanes<T>) elements and nothing beyond; the other lanes are zero.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+GM_INLINE Vec<float> load_first(const float* from, ptrdiff_t count) {
+    return {(Native<float>::Vector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from)};
+}
+GM_INLINE Vec<double> load_first(const double* from, ptrdiff_t count) {
+    return {(Native<double>::Vector)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from)};
+}
+#elif GM_VECTOR_BYTES == 32
+GM_INLINE Vec<float> load_first(const float* from, ptrdiff_t count) {
+    return {(Native<float>::Vector)_mm256_maskload_ps(from, (__m256i)first_lanes<float>(count).v)};
+}
+GM_INLINE Vec<double> load_first(const double* from, ptrdiff_t count) {
+    return {(Native<double>::Vector)_mm256_maskload_pd(from, (__m256i)first_lanes<double>(count).v)};
+}
+#else
+template <class T>
+GM_INLINE Vec<T> load_first(const T* from, ptrdiff_t count) {
+    T lanes[kLanes<T>] = {};
+    for (ptrdiff_t lane = 0; lane < count; ++lane) lanes[lane] = from[lane];
+    return load(lanes);
+}
+#endif
+
 // A vector of doubles from floats in memory.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Vec<double> load_as_double(const float* from) {

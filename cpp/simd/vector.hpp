@@ -113,14 +113,6 @@ GM_INLINE void prefetch_to_write(const T* to) {
     __builtin_prefetch(to, 1, 3);
 }
 
-// Reads the first `count` (0 … kLanes<T>) elements; the other lanes are zero.
-template <class T>
-GM_INLINE Vec<T> load_first(const T* from, ptrdiff_t count) {
-    T lanes[kLanes<T>] = {};
-    for (ptrdiff_t lane = 0; lane < count; ++lane) lanes[lane] = from[lane];
-    return load(lanes);
-}
-
 template <class T>
 GM_INLINE void store_first(T* to, Vec<T> x, ptrdiff_t count) {
     T lanes[kLanes<T>];
