@@ -2,7 +2,7 @@
 // it is wanted. Comparisons are written so that a NaN comes out as a NaN.
 #pragma once
 
-#include "kernels/tiny.hpp"
+#include "kernels/kernels.hpp"
 #include "simd/functions.hpp"
 
 namespace gradiometer::GM_ISA {
@@ -14,6 +14,23 @@ struct ValueAndSlope {
     V value;
     V slope;
 };
+
+// A function near zero: a straight line on either side of it, closer than tiny numbers could show. (A value that is not
+// zero does not change at all.)
+template <class T>
+struct LinesAtZero {
+    Vec<T> value;
+    Vec<T> slope_above;
+    Vec<T> slope_below;
+};
+
+// Whether the two are one: φ(0) and φ′(0) tell it.
+template <class Phi>
+concept SmoothAtZero = Phi::kSmoothAtZero;
+
+// Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
+template <class T>
+constexpr T kNearZero = static_cast<T>(sizeof(T) == 4 ? 0x1p-40 : 0x1p-100);
 
 template <class T>
 GM_INLINE Vec<T> constant(double x) {
@@ -43,19 +60,23 @@ struct LeakyRelu {
         const Mask<T> on = z > zero<T>();
         return {select(on, z, negative_slope * z), select(on, constant<T>(1), negative_slope)};
     }
+    GM_INLINE_MEMBER LinesAtZero<T> lines_at_zero() const { return {zero<T>(), constant<T>(1), negative_slope}; }
 };
 
 // scale · (z > 0 ? z : alpha · (exp(z) - 1)): ELU with scale 1, SELU with the constants of Klambauer et al. 2017.
 template <class T>
 struct Elu {
-    Vec<T> alpha;
     Vec<T> scale;
-    explicit Elu(ActivationSpec spec) : alpha(constant<T>(spec.first)), scale(constant<T>(spec.second)) {}
+    Vec<T> scaled_alpha;
+    explicit Elu(ActivationSpec spec)
+        : scale(constant<T>(spec.second)), scaled_alpha(constant<T>(spec.first * spec.second)) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Mask<T> on = z > zero<T>();
         const Vec<T> below = select(on, zero<T>(), z);
-        return {scale * select(on, z, alpha * expm1(below)), scale * select(on, constant<T>(1), alpha * exp(below))};
+        const Vec<T> factor = select(on, scale, scaled_alpha);
+        return {factor * select(on, z, expm1(below)), factor * select(on, constant<T>(1), exp(below))};
     }
+    GM_INLINE_MEMBER LinesAtZero<T> lines_at_zero() const { return {zero<T>(), scale, scaled_alpha}; }
 };
 
 // z · Φ(z), with Φ the normal distribution: ½ erfc(-z/√2), which keeps its accuracy far below zero.
@@ -66,7 +87,9 @@ struct Gelu {
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> half = constant<T>(0.5);
         const Vec<T> probability = half * erfc(constant<T>(-0.70710678118654752440) * z);
-        const Vec<T> density = constant<T>(0.39894228040143267794) * exp(-half * z * z);
+        // The exponential of anything so small is 1; its square would be subnormal.
+        const Vec<T> half_square = max(constant<T>(0x1p-60), half * z * z);
+        const Vec<T> density = constant<T>(0.39894228040143267794) * exp(-half_square);
         // Where the density is zero, z may be infinite and the product would be a NaN.
         const Vec<T> weighted = select(density == zero<T>(), zero<T>(), z * density);
         return {z * probability, probability + weighted};
@@ -118,9 +141,14 @@ struct Mish {
 // log(1 + exp(beta z)) / beta, and z itself where beta z is above the threshold.
 template <class T>
 struct Softplus {
+    static constexpr bool kSmoothAtZero = true;
     Vec<T> beta;
     Vec<T> threshold;
-    explicit Softplus(ActivationSpec spec) : beta(constant<T>(spec.first)), threshold(constant<T>(spec.second)) {}
+    T near_zero;
+    explicit Softplus(ActivationSpec spec) : beta(constant<T>(spec.first)), threshold(constant<T>(spec.second)) {
+        // Of a large beta or a threshold near zero, no z that this is meant for is near.
+        near_zero = spec.first < 1024 && spec.second > 0x1p-20 ? kNearZero<T> : T(0);
+    }
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> scaled = beta * z;
         const Mask<T> linear = scaled > threshold;
@@ -183,104 +211,10 @@ struct Hardswish {
         const Vec<T> six = constant<T>(6);
         const Mask<T> below = z <= -three;
         const Mask<T> above = z >= three;
-        return {select(below, zero<T>(), select(above, z, z * (z + three) / six)),
+        return {select(below, zero<T>(), select(above, z, z * ((z + three) / six))),
                 select(below, zero<T>(), select(above, constant<T>(1), (z + z + three) / six))};
     }
 };
-
-template <class Phi>
-concept InGroups = Phi::kInGroups;
-
-// Functions that around 0 are a straight line: closer to it than any tiny number could show.
-template <class Phi>
-concept SmoothAtZero = Phi::kSmoothAtZero;
-
-// Below it, they are: the squares of such numbers may be subnormal, but do not matter.
-template <class T>
-constexpr T kStraight = sizeof(T) == 4 ? T(0x1p-40) : kTiny<T>;
-
-// Where z is small: φ(0) + φ′(0) z.
-template <class Phi, class T>
-static void activate_straight(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h,
-                              Index h_stride, T* derivative, Index derivative_stride) {
-    const auto [value, slope] = phi.at(zero<T>());
-    for (Index r = 0; r < rows; ++r)
-        for (Index j = 0; j < columns; j += kLanes<T>) {
-            const Vec<T> line = lowered(raised(load(z + r * z_stride + j)) * slope);
-            store(h + r * h_stride + j, select(value == zero<T>(), line, value));
-            if (derivative) store(derivative + r * derivative_stride + j, slope);
-        }
-}
-
-template <class Phi, class T>
-static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
-                          T* derivative, Index derivative_stride) {
-    for (Index r = 0; r < rows; ++r, z += z_stride, h += h_stride) {
-        Index j = 0;
-        if constexpr (InGroups<Phi>) {
-            for (; j + kGroup * kLanes<T> <= columns; j += kGroup * kLanes<T>) {
-                const auto out = phi.at(load_group(z + j));
-                store(h + j, out.value);
-                if (derivative) store(derivative + r * derivative_stride + j, out.slope);
-            }
-        }
-        for (; j < columns; j += kLanes<T>) {
-            const ValueAndSlope<T> out = phi.at(load(z + j));
-            store(h + j, out.value);
-            if (derivative) store(derivative + r * derivative_stride + j, out.slope);
-        }
-    }
-}
-
-// Run by run of rows that are alike.
-template <class Phi, class T>
-[[gnu::noinline]] static void activate_alike(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride,
-                                             T* h, Index h_stride, T* derivative, Index derivative_stride) {
-    for (Index begin = 0; begin < rows;) {
-        const AlikeRows alike = alike_rows(kStraight<T>, begin, rows, columns, z, z_stride, rows);
-        const auto activate = alike.tiny ? activate_straight<Phi, T> : activate_rows<Phi, T>;
-        activate(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride, h_stride,
-                 derivative ? derivative + begin * derivative_stride : nullptr, derivative_stride);
-        begin = alike.end;
-    }
-}
-
-template <class Phi, class T>
-static void activate_with(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h,
-                          Index h_stride, T* derivative, Index derivative_stride) {
-    const Phi phi(spec);
-    if constexpr (SmoothAtZero<Phi>) {
-        if (!all_begin_from(kStraight<T>, rows, columns, z, z_stride))
-            return activate_alike(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
-    }
-    activate_rows(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
-}
-
-template <class T>
-void activate(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
-              T* derivative, Index derivative_stride) {
-#define GM_CASE(kind, Phi)     \
-    case ActivationKind::kind: \
-        return activate_with<Phi<T>>(spec, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
-    switch (spec.kind) {
-        GM_CASE(identity, Identity)
-        GM_CASE(relu, Relu)
-        GM_CASE(leaky_relu, LeakyRelu)
-        GM_CASE(elu, Elu)
-        GM_CASE(selu, Elu)
-        GM_CASE(gelu, Gelu)
-        GM_CASE(gelu_tanh, GeluTanh)
-        GM_CASE(silu, Silu)
-        GM_CASE(mish, Mish)
-        GM_CASE(softplus, Softplus)
-        GM_CASE(softsign, Softsign)
-        GM_CASE(sigmoid, Sigmoid)
-        GM_CASE(tanh, Tanh)
-        GM_CASE(hardtanh, Hardtanh)
-        GM_CASE(hardswish, Hardswish)
-    }
-#undef GM_CASE
-}
 
 }  // namespace
 }  // namespace gradiometer::GM_ISA

@@ -152,7 +152,7 @@ struct KernelTable {
     void (*pack_transposed)(Index inner, Index columns, const T* row_major, T* panels);
     void (*unpack_transposed)(Index inner, Index columns, const T* panels, T* row_major);
 
-    // ---- activations: activation.hpp, dropout.hpp. All matrices padded.
+    // ---- activations: activate.hpp, dropout.hpp. All matrices padded.
 
     // h = φ(z), and derivative = φ′(z) unless null. h and derivative may be z itself.
     void (*activate)(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,

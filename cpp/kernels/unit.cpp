@@ -1,6 +1,6 @@
 // One instruction set's kernels for one element type: all headers of kernels/, compiled for GM_ISA and GM_REAL. The
 // table is the only name that leaves this object; CI checks that.
-#include "kernels/activation.hpp"
+#include "kernels/activate.hpp"
 #include "kernels/backpropagate.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/dropout.hpp"

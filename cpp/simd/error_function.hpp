@@ -47,17 +47,19 @@ struct ErfConstants<double> {
                                      -1.3126106535628455e-07};
 };
 
-// erfc(x) for x ≥ 0 (or NaN). The rounding of x² would spoil exp(-x²) far out; so x is cut into an upper half, whose
-// square is exact, and a rest: x² = upper² + (x - upper) (x + upper).
+// erfc(x) for x ≥ kErfNearZero (or NaN). The rounding of x² would spoil exp(-x²) far out; so x is cut into an upper
+// half, whose square is exact, and a rest: x² = upper² + (x - upper) (x + upper). Smaller x, whose squares would be
+// subnormal, and those whose result is zero do not enter the calculation.
 template <class T>
 GM_INLINE Vec<T> erfc_of_positive(Vec<T> x) {
     using C = ErfConstants<T>;
-    const Vec<T> inside = min(broadcast<T>(C::erfc_is_zero), x);
+    const Mask<T> is_inside = ~(x >= broadcast<T>(C::erfc_is_zero));
+    const Vec<T> inside = keep(is_inside, max(broadcast<T>(kErfNearZero<T>), x));
     const Vec<T> upper = from_bits<T>(bits_of(inside) & broadcast_int<T>(C::upper_half_bits));
     const Vec<T> power = exp_in_range(-(upper * upper), (upper - inside) * (upper + inside));
     const Vec<T> three = broadcast<T>(3);
     const Vec<T> reciprocal = broadcast<T>(1) / (inside + three);
-    return power * (polynomial((inside - three) * reciprocal, C::erfc) * reciprocal);
+    return keep(is_inside, power * (polynomial((inside - three) * reciprocal, C::erfc) * reciprocal));
 }
 
 // erf(x) for |x| up to kErfNearZero.

@@ -66,19 +66,18 @@ GM_INLINE Vec<T> lowered(Vec<T> x) {
     return copysign(select(small, from_bits<T>(bits_of(units) - bits_of(base)), normal), x);
 }
 
-// a · b · 2^-raise for a raised a, rounded once: the very bits of the product of what was raised. Before it is lowered,
-// the product is rounded to odd, which no second rounding can mistake for a tie.
+// a · b · 2^-raise for a raised a (below 2^43, or 2^462 in double), rounded once: the very bits of the product of what
+// was raised.
 template <class T>
 GM_INLINE Vec<T> lowered_product(Vec<T> a, Vec<T> b) {
     if constexpr (!kFused) return lowered(a) * b;  // slow where processors are, but the same bits
+    using C = RaiseConstants<T>;
     const Vec<T> product = a * b;
-    const Vec<T> error = fma(a, b, -product);
-    const Ints<T> one = broadcast_int<T>(1);
-    const Mask<T> is_even = (bits_of(product) & one) == broadcast_int<T>(0);
-    const Mask<T> farther = ((bits_of(error) ^ bits_of(product)) & sign_bit<T>()) == broadcast_int<T>(0);
-    const Ints<T> step = {farther.v ? one.v : broadcast_int<T>(-1).v};
-    const Mask<T> moves = is_even & (error != zero<T>());
-    return lowered(from_bits<T>(bits_of(product) + Ints<T>{step.v & moves.v}));
+    const Vec<T> base = broadcast<T>(C::integer_base);
+    const Mask<T> small = abs(product) < broadcast<T>(C::smallest_normal_raised);
+    const Vec<T> normal = select(small, broadcast<T>(1), product) * broadcast<T>(C::lower);
+    const Vec<T> units = fma(keep(small, abs(a)) * broadcast<T>(C::units), abs(b), base);
+    return copysign(select(small, from_bits<T>(bits_of(units) - bits_of(base)), normal), product);
 }
 
 }  // namespace

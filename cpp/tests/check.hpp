@@ -28,19 +28,26 @@ struct Report {
     template <class T>
     void equal(T found, T wanted, const std::string& what) {
         const bool same = found == wanted || (found != found && wanted != wanted);
-        expect(same, what + ": " + std::to_string(found) + " instead of " + std::to_string(wanted));
+        expect_instead(same, static_cast<double>(found), static_cast<double>(wanted), what);
     }
     // |found - wanted| ≤ tolerance · scale, where scale is the size of what was summed.
     void close(double found, double wanted, double tolerance, double scale, const std::string& what) {
         const bool good =
             std::fabs(found - wanted) <= tolerance * scale || found == wanted || (found != found && wanted != wanted);
-        expect(good, what + ": " + std::to_string(found) + " instead of " + std::to_string(wanted));
+        expect_instead(good, found, wanted, what);
     }
     template <class T>
     void hash(T value) {
         unsigned char bytes[sizeof(T)];
         std::memcpy(bytes, &value, sizeof(T));
         for (const unsigned char byte : bytes) bits = (bits ^ byte) * 1099511628211u;
+    }
+
+  private:
+    void expect_instead(bool good, double found, double wanted, const std::string& what) {
+        char numbers[80] = "";
+        if (!good) std::snprintf(numbers, sizeof(numbers), ": %.17g instead of %.17g", found, wanted);
+        expect(good, good ? what : what + numbers);
     }
 };
 

@@ -62,11 +62,39 @@ const ActivationSpec kSpecs[] = {
     {ActivationKind::tanh, 0, 0},      {ActivationKind::hardtanh, -0.5, 2},    {ActivationKind::hardswish, 0, 0},
 };
 
+// Rows near zero take another way than those with one larger entry, which must not show in the others.
+template <class T>
+void near_zero(const KernelTable<T>& table, Report& report, const ActivationSpec& spec) {
+    constexpr Index rows = 24, columns = 700;
+    constexpr int lowest = std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits;
+    const Index stride = padded<T>(columns);
+    for (const int highest : {sizeof(T) == 4 ? -20 : -90, -130, lowest + 12}) {
+        Numbers numbers(5);
+        std::vector<T> z = numbers.padded_rows<T>(rows, columns);
+        for (T& x : z)
+            x = std::ldexp(x, lowest + static_cast<int>((numbers.next() + 1) / 2 * std::max(1, highest - lowest)));
+        std::vector<T> h(z.size()), slope(z.size()), h_beside(z.size()), slope_beside(z.size());
+        table.activate(spec, rows, columns, z.data(), stride, h.data(), stride, slope.data(), stride);
+        for (Index r = 0; r < rows; r += kRowChunk) z[r * stride] = 1;
+        table.activate(spec, rows, columns, z.data(), stride, h_beside.data(), stride, slope_beside.data(), stride);
+        for (Index i = 0; i < rows * stride; ++i) {
+            if (i % stride >= columns || z[i] == 1) continue;
+            const std::string where =
+                " near zero " + at({{"kind", static_cast<Index>(spec.kind)}, {"highest", highest}, {"i", i}});
+            report.equal(h[i], h_beside[i], "activation" + where);
+            report.equal(slope[i], slope_beside[i], "slope" + where);
+        }
+    }
+}
+
 }  // namespace
 
 template <class T>
 void try_activations(const KernelTable<T>& table, Report& report) {
+    near_zero(table, report, {ActivationKind::softplus, 1e30, 20});  // not a straight line at any of the numbers
+    near_zero(table, report, {ActivationKind::softplus, 1, 0});      // with a kink at zero
     for (const ActivationSpec& spec : kSpecs) {
+        near_zero(table, report, spec);
         for (Index columns = 1; columns <= 132; columns += columns < 18 ? 1 : columns < 38 ? 5 : 47) {
             const Index rows = 1 + columns % 11, stride = padded<T>(columns);
             Numbers numbers(static_cast<uint64_t>(columns));

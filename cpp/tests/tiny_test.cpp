@@ -107,15 +107,16 @@ void outer_products(const KernelTable<T>& table, Report& report, int x_exponent,
     }
 }
 
-// So many numbers that rounding twice would show: one in some thousands lies so that it would matter.
+// So many numbers that rounding twice would show: one in some thousands lies so that it would matter. The largest are
+// subnormal by far, subnormal by a little, or normal.
 template <class T>
-void elementwise(const KernelTable<T>& table, Report& report) {
+void backpropagated(const KernelTable<T>& table, Report& report, int exponent) {
     constexpr Index rows = 19, columns = 3001;
     const Index stride = padded<T>(columns);
     Numbers numbers(3);
     std::vector<T> dh = numbers.padded_rows<T>(rows, columns), h = numbers.padded_rows<T>(rows, columns);
-    scale(dh, 0, 16 * stride, kSmallestExponent<T> + 12);
-    std::vector<T> dz(dh.size()), slope(dh.size());
+    scale(dh, 0, 16 * stride, exponent);
+    std::vector<T> dz(dh.size());
     const ActivationSpec tanh{ActivationKind::tanh, 0, 0};
     std::vector<ChunkSquares> squares((rows + kRowChunk - 1) / kRowChunk);
     table.backpropagate(tanh, true, rows, columns, dh.data(), stride, h.data(), stride, dz.data(), stride,
@@ -126,6 +127,15 @@ void elementwise(const KernelTable<T>& table, Report& report) {
             const T wanted = dh[r * stride + j] * multiply_add(table, -at, at, T(1));
             report.equal(dz[r * stride + j], wanted, "tiny numbers on their way back");
         }
+}
+
+template <class T>
+void elementwise(const KernelTable<T>& table, Report& report) {
+    constexpr Index rows = 19, columns = 3001;
+    const Index stride = padded<T>(columns);
+    Numbers numbers(3);
+    std::vector<T> dh = numbers.padded_rows<T>(rows, columns), dz(dh.size()), slope(dh.size());
+    scale(dh, 0, 16 * stride, kSmallestExponent<T> + 12);
     for (const auto& [kind, factor] : {std::pair{ActivationKind::tanh, 1.0}, {ActivationKind::silu, 0.5}}) {
         table.activate({kind, 0, 0}, 16, columns, dh.data(), stride, dz.data(), stride, slope.data(), stride);
         for (Index i = 0; i < 16 * stride; ++i) {
@@ -240,6 +250,8 @@ void try_tiny(const KernelTable<T>& table, Report& report) {
     for (const auto& [x_exponent, dy_exponent] :
          {std::pair{0, e + 20}, {e + 20, 0}, {e / 2, e / 2}, {e / 2 - 6, e / 2}, {e / 2 - 40, e / 2}, {e / 3, e / 3}})
         outer_products(table, report, x_exponent, dy_exponent);
+    for (const int above : {12, std::numeric_limits<T>::digits - 1, std::numeric_limits<T>::digits + 20})
+        backpropagated(table, report, e + above);
     elementwise(table, report);
     UpdateSpec spec{};
     spec.learning_rate = 0.01;
