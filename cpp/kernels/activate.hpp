@@ -83,8 +83,10 @@ template <class Phi, class T>
                                              T* h, Index h_stride, T* derivative, Index derivative_stride) {
     const T limit = limit_near_zero<T>(phi);
     for (Index begin = 0; begin < rows;) {
-        const AlikeRows alike = alike_rows(limit, begin, rows, columns, z, z_stride, rows);
-        const auto activate = alike.tiny ? activate_near_zero<Phi, T> : activate_rows<Phi, T>;
+        const AlikeRows alike = alike_rows(begin, rows, rows, [&](Index r, Index count) {
+            return static_cast<int>(tiny_chunk(count, columns, z + r * z_stride, z_stride, limit));
+        });
+        const auto activate = alike.kind ? activate_near_zero<Phi, T> : activate_rows<Phi, T>;
         activate(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride, h_stride,
                  derivative ? derivative + begin * derivative_stride : nullptr, derivative_stride);
         begin = alike.end;

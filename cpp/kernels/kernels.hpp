@@ -130,6 +130,10 @@ struct KernelTable {
     Index lanes;  // elements of a vector
     Index panel;  // columns of a full panel, two vectors
 
+    // Kernels look closer at all data of a thread after the processor has met a subnormal number there, which costs
+    // some time; until this is called. It shows in no result. (On x86 it clears the DE flag of MXCSR, no mode.)
+    void (*forget_subnormals)();
+
     // ---- matrix products: matmul.hpp. One chain of fused multiply-adds for each output, in T, in order of the inner
     // ---- index (of the row, for the outer product).
 

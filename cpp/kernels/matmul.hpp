@@ -66,12 +66,14 @@ struct PanelBias {
     alignas(kAlignment) T begin[kPanel<T>], rest[kPanel<T>];
     bool has_rest = false;
 
-    PanelBias(bool is_raised, const T* bias, Index vectors) {
+    PanelBias(int raise, const T* bias, Index vectors) {
         for (Index v = 0; v < vectors; ++v) {
             const Vec<T> b = load(bias + v * kLanes<T>);
-            const Mask<T> apart = is_raised ? ~(abs(b) < broadcast(T(0x1p60f))) : is_subnormal(b);
+            const Mask<T> apart = raise ? ~(abs(b) < broadcast(T(0x1p60f))) : is_subnormal(b);
             const Vec<T> first = keep(~apart, b);
-            store(begin + v * kLanes<T>, is_raised ? raised(first) : first);
+            store(begin + v * kLanes<T>, raise == 0           ? first
+                                         : raise == kRaise<T> ? raised(first)
+                                                              : raised_by<kRaiseMixed<T>>(first));
             store(rest + v * kLanes<T>, keep(apart, b));
             has_rest = has_rest || any(apart);
         }
@@ -85,7 +87,7 @@ struct PanelBias {
 
 // The product of rows that are alike; raised ones are lowered when their sums are done.
 template <class T>
-static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b,
+static void matmul_alike(int raise, Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b,
                          const T* bias, T* c, Index c_stride, const Ahead<T>& ahead) {
     for (Slices<T> slices(rows, inner, 0, panel_count<T>(columns)); !slices.done();) {
         const Index first = slices.panel() * kPanel<T>;
@@ -104,35 +106,50 @@ static void matmul_alike(bool is_raised, Index rows, Index inner, Index columns,
         const bool is_done = k + steps == inner;
         if (!bias) {
             multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, nullptr, c + first, c_stride, of_slice);
-            if (is_done && is_raised) lower_rows(rows, vectors * kLanes<T>, c + first, c_stride);
+            if (is_done && raise) lower_rows(raise, rows, vectors * kLanes<T>, c + first, c_stride);
         } else {
-            const PanelBias<T> parts(is_raised, bias + first, vectors);
+            const PanelBias<T> parts(raise, bias + first, vectors);
             multiply_slice<T>(rows, k, steps, a, a_stride, slice, vectors, parts.begin, c + first, c_stride, of_slice);
-            if (is_done && is_raised) lower_rows(rows, vectors * kLanes<T>, c + first, c_stride);
+            if (is_done && raise) lower_rows(raise, rows, vectors * kLanes<T>, c + first, c_stride);
             if (is_done && parts.has_rest) parts.add_rest(rows, vectors, c + first, c_stride);
         }
     }
 }
 
-// Calls multiply(is_raised, rows, first row, a, stride) with runs of rows that are alike; those that are tiny are a
-// raised copy, whose product is to be lowered. Rows that are too long for it stay as they are.
+// Calls multiply(raise, rows, first row, a, stride) with runs of rows that are alike; those that are raised are a copy,
+// and their product is to be lowered. Rows that are too long for that stay as they are. With `plain_done`, rows that
+// stay as they are have been multiplied.
 template <class T, class Multiply>
-[[gnu::noinline]] static void with_alike_rows(Index rows, Index inner, const T* a, Index a_stride,
+[[gnu::noinline]] static void with_alike_rows(bool plain_done, Index rows, Index inner, const T* a, Index a_stride,
                                               const Multiply& multiply) {
     constexpr Index kCopied = 16 * 1024, kRowsCopied = 64;
     alignas(kAlignment) T copy[kCopied];
     const Index stride = (inner + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     const Index fitting = kCopied / stride / kRowChunk * kRowChunk;
     const Index most = fitting < kRowsCopied ? fitting : kRowsCopied;
-    if (most == 0) return multiply(false, rows, 0, a, a_stride);
+    const auto raise_of = [&](Index r, Index count) {
+        return most == 0 ? 0 : raise_of_chunk(count, inner, a + r * a_stride, a_stride);
+    };
     for (Index begin = 0; begin < rows;) {
-        const AlikeRows alike = alike_rows(kTiny<T>, begin, rows, inner, a, a_stride, most);
-        const Index count = alike.end - begin;
+        const auto [end, raise] = alike_rows(begin, rows, most, raise_of);
+        const Index count = end - begin;
         const T* from = a + begin * a_stride;
-        if (alike.tiny) raise_rows(count, inner, from, a_stride, copy, stride);
-        multiply(alike.tiny, count, begin, alike.tiny ? copy : from, alike.tiny ? stride : a_stride);
-        begin = alike.end;
+        if (raise) {
+            raise_rows(raise, count, inner, from, a_stride, copy, stride);
+            multiply(raise, count, begin, copy, stride);
+        } else if (!plain_done) {
+            multiply(0, count, begin, from, a_stride);
+        }
+        begin = end;
     }
+}
+
+// Whether rows are multiplied as they are at first, which costs no time where nothing is to be raised: unless they
+// begin with tiny numbers, or subnormal ones have been met before. If the processor has met one then, what is to be
+// raised is multiplied again.
+template <class T>
+GM_INLINE bool plain_at_first(Index rows, Index inner, const T* a, Index a_stride) {
+    return kTellsSubnormals && !met_subnormal() && all_begin_from(kTiny<T>, rows, inner, a, a_stride);
 }
 
 // What is asked for ahead of the product's rows, from one of them on.
@@ -146,11 +163,15 @@ GM_INLINE Ahead<T> ahead_from(Ahead<T> ahead, Index rows, Index stride) {
 template <class T>
 void matmul(Index rows, Index inner, Index columns, const T* a, Index a_stride, const T* b, const T* bias, T* c,
             Index c_stride, const Ahead<T>& ahead) {
-    if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
-        return matmul_alike(false, rows, inner, columns, a, a_stride, b, bias, c, c_stride, ahead);
-    with_alike_rows(rows, inner, a, a_stride,
-                    [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
-                        matmul_alike(is_raised, count, inner, columns, from, stride, b, bias, c + first * c_stride,
+    const bool plain = plain_at_first(rows, inner, a, a_stride);
+    if (plain) {
+        matmul_alike(0, rows, inner, columns, a, a_stride, b, bias, c, c_stride, ahead);
+        if (!met_subnormal()) [[likely]]
+            return;
+    }
+    with_alike_rows(plain, rows, inner, a, a_stride,
+                    [&](int raise, Index count, Index first, const T* from, Index stride) {
+                        matmul_alike(raise, count, inner, columns, from, stride, b, bias, c + first * c_stride,
                                      c_stride, ahead_from(ahead, first, c_stride));
                     });
 }
@@ -195,14 +216,18 @@ static void matmul_transposed_alike(Index rows, Index inner, Index columns, Inde
 template <class T>
 void matmul_transposed(Index rows, Index inner, Index columns, Index begin, Index end, const T* a, Index a_stride,
                        const T* b, T* c, Index c_stride, const Ahead<T>& ahead) {
-    if (all_begin_from(kTiny<T>, rows, inner, a, a_stride))
-        return matmul_transposed_alike(rows, inner, columns, begin, end, a, a_stride, b, c, c_stride, ahead);
-    with_alike_rows(rows, inner, a, a_stride,
-                    [&](bool is_raised, Index count, Index first, const T* from, Index stride) {
+    const bool plain = plain_at_first(rows, inner, a, a_stride);
+    if (plain) {
+        matmul_transposed_alike(rows, inner, columns, begin, end, a, a_stride, b, c, c_stride, ahead);
+        if (!met_subnormal()) [[likely]]
+            return;
+    }
+    with_alike_rows(plain, rows, inner, a, a_stride,
+                    [&](int raise, Index count, Index first, const T* from, Index stride) {
                         T* to = c + first * c_stride;
                         matmul_transposed_alike(count, inner, columns, begin, end, from, stride, b, to, c_stride,
                                                 ahead_from(ahead, first, c_stride));
-                        if (is_raised) lower_rows(count, end - begin, to + begin, c_stride);
+                        if (raise) lower_rows(raise, count, end - begin, to + begin, c_stride);
                     });
 }
 

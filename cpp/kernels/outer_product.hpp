@@ -21,15 +21,16 @@ void pack_columns(Index rows, Index inner, const T* x, Index x_stride, T* out) {
     }
 }
 
-// What is multiplied by 2^raise so that no product is subnormal.
+// What is raised before it is multiplied, and how far.
 struct Raise {
     bool dy = false;
     bool x = false;
+    int by = 0;
     bool nothing_left = false;  // all sums are so small that they round to zero
     bool operator==(const Raise&) const = default;
 };
 
-// Limits of the largest product, raised twice.
+// Limits of the largest product, where both factors are raised by kRaise.
 template <class T>
 struct RaisedProduct {
     static constexpr T raise_one = T(0x1p65f);    // 2^-63: below it, dy is raised
@@ -44,37 +45,69 @@ struct RaisedProduct<double> {
     static constexpr double nothing = 0x1p-51;    // 2^-1075
 };
 
-// The largest entry of a chunk of x, looked for when it is first asked for.
+// Whether the first entries say that some products are not tiny.
 template <class T>
-class LargestOfChunk {
+GM_INLINE bool products_begin(Index inner, const T* x, Index columns, const T* dy) {
+    constexpr bool is_float = sizeof(T) == 4;
+    constexpr T kLarger = is_float ? T(0x1p-12f) : static_cast<T>(0x1p-100);
+    constexpr T kSmaller = is_float ? T(0x1p-51f) : static_cast<T>(0x1p-411);
+    constexpr T kRoot = is_float ? T(0x1p-31f) : static_cast<T>(0x1p-255);
+    return (begins_from(kLarger, inner, x) && begins_from(kSmaller, columns, dy)) ||
+           (begins_from(kRoot, inner, x) && begins_from(kRoot, columns, dy));
+}
+
+// What is found in a chunk of x, looked for when it is first asked for.
+template <class T>
+class ChunkOfX {
   public:
-    LargestOfChunk(Index rows, Index inner, const T* x, Index x_stride)
-        : rows_(rows), inner_(inner), x_stride_(x_stride), x_(x) {}
-    T get() {
-        if (largest_ < 0)
-            largest_ =
-                x_stride_ ? largest_entry(rows_, inner_, x_, x_stride_) : largest_entry(1, rows_ * inner_, x_, 0);
+    ChunkOfX(Index rows, Index inner, const T* x, Index x_stride)
+        : rows_(x_stride ? rows : 1), columns_(x_stride ? inner : rows * inner), stride_(x_stride), x_(x) {}
+    T largest() {
+        if (largest_ < 0) largest_ = largest_entry(rows_, columns_, x_, stride_);
         return largest_;
+    }
+    bool has_subnormal() {
+        if (subnormal_ < 0) subnormal_ = GM_ISA::has_subnormal(rows_, columns_, x_, stride_);
+        return subnormal_ > 0;
     }
 
   private:
-    Index rows_, inner_, x_stride_;
+    Index rows_, columns_, stride_;
     const T* x_;
     T largest_ = -1;
+    int subnormal_ = -1;
 };
+
+constexpr double kTooLarge = 0x1p60;  // to be raised
+
+// Subnormal factors beside larger ones are raised, as far as the sums of all products leave room for it.
+template <class T>
+static Raise raise_of_mixed(Index rows, ChunkOfX<T>& of_x, const T* dy, Index dy_stride, Index columns) {
+    const bool in_dy = has_subnormal(rows, columns, dy, dy_stride), in_x = of_x.has_subnormal();
+    if (!in_dy && !in_x) return {};
+    const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.largest();
+    constexpr T kRoom = power_of_two<T>((sizeof(T) == 4 ? 120 : 1000) - kRaiseMixed<T>);
+    constexpr T kRoomForBoth = kRoom / power_of_two<T>(kRaiseMixed<T>);
+    const T largest_sum = largest_x * largest_dy * static_cast<T>(rows);
+    Raise raise{.by = kRaiseMixed<T>};
+    raise.dy = in_dy && largest_dy < T(kTooLarge) && largest_sum < kRoom;
+    raise.x = in_x && largest_x < T(kTooLarge) && largest_sum < (raise.dy ? kRoomForBoth : kRoom);
+    return raise.dy || raise.x ? raise : Raise{};
+}
 
 // What is to be raised for the product of a chunk with `columns` columns of dy.
 template <class T>
-[[gnu::noinline]] static Raise what_to_raise(Index rows, LargestOfChunk<T>& of_x, const T* dy, Index dy_stride,
-                                             Index columns) {
-    const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.get();
-    constexpr T kTooLarge = T(0x1p60f);  // to be raised
-    if (largest_dy == 0 || largest_x == 0 || !(largest_dy < kTooLarge)) return {};
+[[gnu::noinline]] static Raise what_to_raise(Index rows, Index inner, const T* x, ChunkOfX<T>& of_x, const T* dy,
+                                             Index dy_stride, Index columns) {
+    if (products_begin(inner, x, columns, dy)) return raise_of_mixed(rows, of_x, dy, dy_stride, columns);
+    const T largest_dy = largest_entry(rows, columns, dy, dy_stride), largest_x = of_x.largest();
+    if (largest_dy == 0 || largest_x == 0) return {};
     using Limits = RaisedProduct<T>;
-    constexpr T kUp = 1 / RaiseConstants<T>::lower;
+    constexpr T kUp = power_of_two<T>(kRaise<T>);
     const T product = (largest_dy * kUp) * (largest_x * kUp);
-    if (!(product < Limits::raise_one)) return {};
-    return {true, largest_x < kTiny<T> || product < Limits::raise_both,
+    if (!(largest_dy < T(kTooLarge) && product < Limits::raise_one))
+        return raise_of_mixed(rows, of_x, dy, dy_stride, columns);
+    return {true, largest_x < kTiny<T> || product < Limits::raise_both, kRaise<T>,
             product * static_cast<T>(rows) < Limits::nothing};
 }
 
@@ -105,7 +138,6 @@ template <class T>
                                                    const T* dy, Index dy_stride, Index vectors, T* out,
                                                    Index out_stride) {
     const Index width = vectors * kLanes<T>;
-    if (!raise.dy) return outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, out_stride, {});
     if (raise.nothing_left) {
         for (Index k = 0; k < inner; ++k)
             for (Index j = 0; j < width; j += kLanes<T>) store(out + k * out_stride + j, zero<T>());
@@ -114,33 +146,27 @@ template <class T>
     alignas(kAlignment) T raised_dy[kRowsInCache * kPanel<T>], raised_x[kRowsInCache * kInnerChunk];
     for (Index r = 0; r < rows; r += kRowsInCache) {
         const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
-        const T* from = x + r * (x_stride ? x_stride : inner);
-        Index stride = x_stride;
-        raise_rows(steps, width, dy + r * dy_stride, dy_stride, raised_dy, kPanel<T>);
+        const T* from_x = x + r * (x_stride ? x_stride : inner);
+        const T* from_dy = dy + r * dy_stride;
+        Index stride_x = x_stride, stride_dy = dy_stride;
+        if (raise.dy) {
+            raise_rows(raise.by, steps, width, from_dy, dy_stride, raised_dy, kPanel<T>);
+            from_dy = raised_dy;
+            stride_dy = kPanel<T>;
+        }
         if (raise.x) {
             if (x_stride)
-                raise_rows(steps, inner, from, x_stride, raised_x, kInnerChunk);
+                raise_rows(raise.by, steps, inner, from_x, x_stride, raised_x, kInnerChunk);
             else
-                raise_rows(1, steps * inner, from, 0, raised_x, 0);
-            from = raised_x;
-            if (x_stride) stride = kInnerChunk;
+                raise_rows(raise.by, 1, steps * inner, from_x, 0, raised_x, 0);
+            from_x = raised_x;
+            if (x_stride) stride_x = kInnerChunk;
         }
-        tiles_of<T>(stride, vectors)(inner, steps, from, stride, raised_dy, kPanel<T>, nullptr, r > 0, out, out_stride,
-                                     {});
+        tiles_of<T>(stride_x, vectors)(inner, steps, from_x, stride_x, from_dy, stride_dy, nullptr, r > 0, out,
+                                       out_stride, {});
     }
-    lower_rows(inner, width, out, out_stride);
-    if (raise.x) lower_rows(inner, width, out, out_stride);
-}
-
-// Whether the first entries say that some products are not tiny.
-template <class T>
-GM_INLINE bool products_begin(Index inner, const T* x, Index columns, const T* dy) {
-    constexpr bool is_float = sizeof(T) == 4;
-    constexpr T kLarger = is_float ? T(0x1p-12f) : static_cast<T>(0x1p-100);
-    constexpr T kSmaller = is_float ? T(0x1p-51f) : static_cast<T>(0x1p-411);
-    constexpr T kRoot = is_float ? T(0x1p-31f) : static_cast<T>(0x1p-255);
-    return (begins_from(kLarger, inner, x) && begins_from(kSmaller, columns, dy)) ||
-           (begins_from(kRoot, inner, x) && begins_from(kRoot, columns, dy));
+    if (raise.dy) lower_rows(raise.by, inner, width, out, out_stride);
+    if (raise.x) lower_rows(raise.by, inner, width, out, out_stride);
 }
 
 template <class T>
@@ -151,15 +177,25 @@ void outer_product(Index rows, Index inner, const T* x, Index x_stride, const T*
     const Index width = vectors * kLanes<T>;
     const Index first = width < kAlike ? width : kAlike;
     const Index rest = width - first;
-    if (products_begin(inner, x, first, dy) && (rest == 0 || products_begin(inner, x, rest, dy + first)))
-        return outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
-    LargestOfChunk<T> of_x(rows, inner, x, x_stride);
-    const Raise raise = what_to_raise(rows, of_x, dy, dy_stride, first);
-    const Raise raise_rest = rest > 0 ? what_to_raise(rows, of_x, dy + first, dy_stride, rest) : raise;
-    if (raise == raise_rest)
-        return outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, vectors, out, width);
-    outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, 1, out, width);
-    outer_product_raised(raise_rest, rows, inner, x, x_stride, dy + first, dy_stride, 1, out + first, width);
+    // As in matmul.hpp: if the processor has met subnormal numbers, it is done again with what is raised.
+    const bool plain = kTellsSubnormals && !met_subnormal() && products_begin(inner, x, first, dy) &&
+                       (rest == 0 || products_begin(inner, x, rest, dy + first));
+    if (plain) {
+        outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
+        if (!met_subnormal()) [[likely]]
+            return;
+    }
+    ChunkOfX<T> of_x(rows, inner, x, x_stride);
+    const Raise raise = what_to_raise(rows, inner, x, of_x, dy, dy_stride, first);
+    const Raise raise_rest = rest > 0 ? what_to_raise(rows, inner, x, of_x, dy + first, dy_stride, rest) : raise;
+    if (raise.by == 0 && raise_rest.by == 0) {
+        if (!plain) outer_product_plain(rows, inner, x, x_stride, dy, dy_stride, vectors, out, width, ahead);
+    } else if (raise == raise_rest) {
+        outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, vectors, out, width);
+    } else {
+        outer_product_raised(raise, rows, inner, x, x_stride, dy, dy_stride, 1, out, width);
+        outer_product_raised(raise_rest, rows, inner, x, x_stride, dy + first, dy_stride, 1, out + first, width);
+    }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/squares.hpp"
+#include "simd/subnormal.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -33,9 +34,6 @@ void column_sums(Index rows, Index vectors, const T* a, Index stride, T* out) {
     for (; v < vectors; ++v) sum_of_rows<1>(rows, a + v * kLanes<T>, stride, out + v * kLanes<T>);
 }
 
-// The magnitude below which a value of this type is subnormal, and the largest finite one.
-template <class T>
-constexpr double kSmallestNormal = sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022;
 template <class T>
 constexpr double kLargestFinite = sizeof(T) == 4 ? 0x1.fffffep+127 : 0x1.fffffffffffffp+1023;
 
@@ -68,7 +66,7 @@ struct ColumnSums {
     // No entry of the columns `inside` is zero, subnormal, infinite or NaN. (A sum of doubles may overflow though they
     // are finite.)
     GM_INLINE_MEMBER bool all_normal(Mask<T> inside) const {
-        const Mask<T> normal = smallest >= broadcast(static_cast<T>(kSmallestNormal<T>));
+        const Mask<T> normal = smallest >= broadcast(kSmallestNormal<T>);
         Mask<double> finite = absolute[0] - absolute[0] == zero<double>();
         GM_UNROLL for (Index part = 1; part < kParts; ++part) finite =
             finite & (absolute[part] - absolute[part] == zero<double>());
@@ -95,7 +93,7 @@ template <class T>
         // Once a NaN has come in, it stays.
         largest = select((magnitude > largest) | (magnitude != magnitude), magnitude, largest);
         zeros = count(zeros, (magnitude == zero<T>()) & inside);
-        tiny = count(tiny, (magnitude < broadcast(static_cast<T>(kSmallestNormal<T>))) & inside);
+        tiny = count(tiny, (magnitude < broadcast(kSmallestNormal<T>)) & inside);
         finite = count(finite, (magnitude <= broadcast(static_cast<T>(kLargestFinite<T>))) & inside);
         all = count(all, inside);
     }

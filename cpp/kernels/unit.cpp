@@ -29,6 +29,7 @@ constinit const KernelTable<Real> GM_TABLE = {
     .isa = GM_STRING(GM_ISA),
     .lanes = unit::kLanes<Real>,
     .panel = unit::kPanel<Real>,
+    .forget_subnormals = unit::forget_subnormals,
     .matmul = unit::matmul<Real>,
     .matmul_transposed = unit::matmul_transposed<Real>,
     .outer_product = unit::outer_product<Real>,

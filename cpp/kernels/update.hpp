@@ -175,9 +175,8 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
         constexpr double kSmallestScale = 0x1p-30;  // with it, what was raised is still no subnormal number
         const bool possible =
             rule.takes_raised() && spec.gradient_scale >= kSmallestScale && !spec.clip_values && !column_scales;
-        if (possible)
-            return tiny_chunk(rows, width, g, width) ? run.template operator()<Tiny::all>()
-                                                     : run.template operator()<Tiny::none>();
+        if (possible && tiny_chunk(rows, width, g, width)) return run.template operator()<Tiny::all>();
+        if (possible && !met_subnormal()) return run.template operator()<Tiny::none>();
     }
     if constexpr (sizeof(T) == sizeof(float))
         run.template operator()<Tiny::some>();

@@ -94,7 +94,7 @@ struct SgdRule {
     // The next w from a tiny g, raised; for the plainest rule alone.
     bool takes_raised() const { return !has_momentum && !has_decay && rate.v[0] >= kTiny<T>; }
     GM_INLINE_MEMBER Vec<T> next_from_raised(Vec<T> w, Vec<T> g) const {
-        return fma(-rate * broadcast<T>(RaiseConstants<T>::lower), g, w);
+        return fma(-rate * broadcast<T>(RaiseConstants<T, kRaise<T>>::lower), g, w);
     }
 };
 

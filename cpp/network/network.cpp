@@ -102,6 +102,7 @@ void Network<T>::evaluate(Pass<T>& pass, T* out, Index out_stride) {
     const Index size = evaluation_scratch_size<T>(plan_, kRowsAtOnce);
     AlignedArray<T> scratch(threads * size);
     run_parallel(threads, [&](Team& team, int thread) {
+        pass.kernels.forget_subnormals();
         const RowRange mine = rows_of_thread(pass.rows, thread, team.size());
         for (Index begin = mine.begin; begin < mine.end; begin += kRowsAtOnce) {
             if (thread == 0) pass.interrupt.poll(static_cast<double>(kRowsAtOnce) * plan_.work_per_row() / 3);
@@ -138,6 +139,7 @@ void Network<T>::forward(const T* x, Index rows, bool training, T* out, const As
     pass.dropout_seed = seed_;
     pass.dropout_step = forward_count_;
     run_parallel(threads, [&](Team& team, int thread) {
+        pass.kernels.forget_subnormals();
         forward_rows(pass, team, thread, rows_of_thread(rows, thread, team.size()));
         if (thread == 0) last_threads_ = team.size();
     });
@@ -169,6 +171,7 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
     pass.wants_input_gradient = true;
     TaskRanges ranges(parameters_.size_before_task(), last_threads_);
     run_parallel(last_threads_, [&](Team& team, int thread) {
+        pass.kernels.forget_subnormals();
         const RowRange mine = rows_of_thread(rows, thread, team.size());
         Index stride;
         T* gradient = output_gradient(pass, mine.begin, stride);

@@ -189,6 +189,7 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
     TaskRanges gradients(sizes, threads), measured(block_count, threads), updates(sizes, threads),
         updates_measured(block_count, threads);
     run_parallel(threads, [&](Team& team, int thread) {
+        pass.kernels.forget_subnormals();
         const RowRange mine = pass.shares_products ? RowRange{0, rows} : rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
         for (Index begin = mine.begin; begin < mine.end; begin += block) {
@@ -249,7 +250,11 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     judge(pass, loss);
     const int threads = network.threads_for(pass.rows, 1, Network<T>::kWorthWaking);
     TaskRanges ranges(pass.parameters.size_before_task(), threads);
-    if (!refused_) run_parallel(threads, [&](Team&, int thread) { update(pass, learning_rate, ranges, thread); });
+    if (!refused_)
+        run_parallel(threads, [&](Team&, int thread) {
+            pass.kernels.forget_subnormals();
+            update(pass, learning_rate, ranges, thread);
+        });
     if (pass.collect == Collect::full && !refused_)
         for (Index i = 0; i < static_cast<Index>(pass.plan.blocks.size()); ++i) measurements_.take_update(pass, i);
     network.ready_for_backward_ = network.gradients_measured_ = false;

@@ -172,7 +172,7 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 }
 #endif
 
-// The larger of two integers.
+// The larger of two integers, and the smaller of two without a sign.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Ints<float> max(Ints<float> a, Ints<float> b) {
     return {(Native<float>::Integers)_mm512_maskz_max_epi32(0xffff, (__m512i)a.v, (__m512i)b.v)};
@@ -180,10 +180,21 @@ GM_INLINE Ints<float> max(Ints<float> a, Ints<float> b) {
 GM_INLINE Ints<double> max(Ints<double> a, Ints<double> b) {
     return {(Native<double>::Integers)_mm512_maskz_max_epi64(0xff, (__m512i)a.v, (__m512i)b.v)};
 }
+GM_INLINE Ints<float> min_unsigned(Ints<float> a, Ints<float> b) {
+    return {(Native<float>::Integers)_mm512_maskz_min_epu32(0xffff, (__m512i)a.v, (__m512i)b.v)};
+}
+GM_INLINE Ints<double> min_unsigned(Ints<double> a, Ints<double> b) {
+    return {(Native<double>::Integers)_mm512_maskz_min_epu64(0xff, (__m512i)a.v, (__m512i)b.v)};
+}
 #else
 template <class T>
 GM_INLINE Ints<T> max(Ints<T> a, Ints<T> b) {
     return {a.v > b.v ? a.v : b.v};
+}
+template <class T>
+GM_INLINE Ints<T> min_unsigned(Ints<T> a, Ints<T> b) {
+    using Unsigned = typename Native<T>::Unsigned;
+    return {reinterpret_cast<Unsigned>(a.v) < reinterpret_cast<Unsigned>(b.v) ? a.v : b.v};
 }
 #endif
 
@@ -295,6 +306,27 @@ GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
 GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
     return {__builtin_convertvector(__builtin_convertvector(x.v, HalfOfFloats), Native<double>::Vector)};
 }
+#endif
+
+// Whether an operation of this thread has had a subnormal operand since it forgot the last one. Processors that do not
+// say that are not slowed down by such numbers.
+#if defined(__x86_64__)
+constexpr bool kTellsSubnormals = true;
+constexpr unsigned kMetSubnormal = 0x0002;  // of the flags in MXCSR
+GM_INLINE bool met_subnormal() {
+    __asm__ volatile("" ::: "memory");
+    return (_mm_getcsr() & kMetSubnormal) != 0;
+}
+static inline void forget_subnormals() {
+    const unsigned state = _mm_getcsr();
+    if (state & kMetSubnormal) _mm_setcsr(state & ~kMetSubnormal);
+}
+#else
+constexpr bool kTellsSubnormals = false;
+GM_INLINE bool met_subnormal() {
+    return false;
+}
+static inline void forget_subnormals() {}
 #endif
 
 // Whether the mask is true in any lane.

@@ -8,56 +8,62 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// Raising multiplies by 2^raise. An integer below 2^mantissa_bits put into the mantissa of integer_base, of which
-// integer_base is taken away, has become a number.
+// Numbers are raised by so many powers of two where all of them are tiny, and so far, which leaves room for sums, where
+// they stand beside larger ones.
 template <class T>
-struct RaiseConstants;
+constexpr int kRaise = sizeof(T) == 4 ? 64 : 512;
+template <class T>
+constexpr int kRaiseMixed = sizeof(T) == 4 ? 48 : 512;
 
-template <>
-struct RaiseConstants<float> {
-    static constexpr int raise = 64;
-    static constexpr int mantissa_bits = 23;
-    static constexpr float integer_base = 0x1p23f;
-    static constexpr float unit = 0x1p-149f * 0x1p64f;  // the smallest subnormal, raised
-    static constexpr float units = 0x1p85f;             // in 1
-    static constexpr float lower = 0x1p-64f;
-    static constexpr float smallest_normal = 0x1p-126f;
-    static constexpr float smallest_normal_raised = 0x1p-62f;
-};
+template <class T>
+constexpr T power_of_two(int n) {
+    T power = 1;
+    for (; n > 0; --n) power *= 2;
+    for (; n < 0; ++n) power /= 2;
+    return power;
+}
 
-template <>
-struct RaiseConstants<double> {
-    static constexpr int raise = 512;
-    static constexpr int mantissa_bits = 52;
-    static constexpr double integer_base = 0x1p52;
-    static constexpr double unit = 0x1p-562;
-    static constexpr double units = 0x1p562;
-    static constexpr double lower = 0x1p-512;
-    static constexpr double smallest_normal = 0x1p-1022;
-    static constexpr double smallest_normal_raised = 0x1p-510;
+template <class T>
+constexpr T kSmallestNormal = sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
+
+// An integer below 2^mantissa_bits put into the mantissa of integer_base, of which integer_base is taken away, has
+// become a number.
+template <class T, int raise>
+struct RaiseConstants {
+    static constexpr int mantissa_bits = sizeof(T) == 4 ? 23 : 52;
+    static constexpr int smallest = sizeof(T) == 4 ? -149 : -1074;  // the exponent of the smallest subnormal
+    static constexpr T integer_base = power_of_two<T>(mantissa_bits);
+    static constexpr T unit = power_of_two<T>(smallest + raise);    // the smallest subnormal, raised
+    static constexpr T units = power_of_two<T>(-smallest - raise);  // in 1
+    static constexpr T lower = power_of_two<T>(-raise);
+    static constexpr T smallest_normal_raised = power_of_two<T>(smallest + mantissa_bits + raise);
 };
 
 // x · 2^raise, exactly, for |x| below 2^(raise - 1).
-template <class T>
-GM_INLINE Vec<T> raised(Vec<T> x) {
-    using C = RaiseConstants<T>;
+template <int raise, class T>
+GM_INLINE Vec<T> raised_by(Vec<T> x) {
+    using C = RaiseConstants<T, raise>;
     using Integer = typename Native<T>::Integer;
     const Vec<T> magnitude = abs(x);
     const Vec<T> base = broadcast<T>(C::integer_base);
     // An addition of integers to a normal number's exponent; of a subnormal one, the bits are its number of units.
-    const Vec<T> normal =
-        from_bits<T>(bits_of(magnitude) +
-                     broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(C::raise) << C::mantissa_bits)));
-    const Mask<T> is_normal = magnitude >= broadcast<T>(C::smallest_normal);
+    const Vec<T> normal = from_bits<T>(
+        bits_of(magnitude) + broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(raise) << C::mantissa_bits)));
+    const Mask<T> is_normal = magnitude >= broadcast<T>(kSmallestNormal<T>);
     const Ints<T> few = {is_normal.v ? broadcast_int<T>(0).v : bits_of(magnitude).v};
     const Vec<T> subnormal = (from_bits<T>(few | bits_of(base)) - base) * broadcast<T>(C::unit);
     return copysign(select(is_normal, normal, subnormal), x);
 }
 
-// x · 2^-raise, rounded once, also to a subnormal number. x is not subnormal.
 template <class T>
-GM_INLINE Vec<T> lowered(Vec<T> x) {
-    using C = RaiseConstants<T>;
+GM_INLINE Vec<T> raised(Vec<T> x) {
+    return raised_by<kRaise<T>>(x);
+}
+
+// x · 2^-raise, rounded once, also to a subnormal number. x is not subnormal.
+template <int raise, class T>
+GM_INLINE Vec<T> lowered_by(Vec<T> x) {
+    using C = RaiseConstants<T, raise>;
     const Vec<T> magnitude = abs(x);
     const Vec<T> base = broadcast<T>(C::integer_base);
     const Mask<T> small = magnitude < broadcast<T>(C::smallest_normal_raised);
@@ -66,18 +72,48 @@ GM_INLINE Vec<T> lowered(Vec<T> x) {
     return copysign(select(small, from_bits<T>(bits_of(units) - bits_of(base)), normal), x);
 }
 
+template <class T>
+GM_INLINE Vec<T> lowered(Vec<T> x) {
+    return lowered_by<kRaise<T>>(x);
+}
+
 // a · b · 2^-raise for a raised a (below 2^43, or 2^462 in double), rounded once: the very bits of the product of what
 // was raised.
 template <class T>
 GM_INLINE Vec<T> lowered_product(Vec<T> a, Vec<T> b) {
     if constexpr (!kFused) return lowered(a) * b;  // slow where processors are, but the same bits
-    using C = RaiseConstants<T>;
+    using C = RaiseConstants<T, kRaise<T>>;
     const Vec<T> product = a * b;
     const Vec<T> base = broadcast<T>(C::integer_base);
     const Mask<T> small = abs(product) < broadcast<T>(C::smallest_normal_raised);
     const Vec<T> normal = select(small, broadcast<T>(1), product) * broadcast<T>(C::lower);
     const Vec<T> units = fma(keep(small, abs(a)) * broadcast<T>(C::units), abs(b), base);
     return copysign(select(small, from_bits<T>(bits_of(units) - bits_of(base)), normal), product);
+}
+
+// Whether a · b, or one of its factors that are not zero, may be subnormal in some lane.
+template <class T>
+GM_INLINE bool may_be_subnormal(Vec<T> a, Vec<T> b) {
+    // The sum of the exponents, each with its bias.
+    const Ints<T> bits = bits_of(abs(a)) + bits_of(abs(b));
+    const Ints<T> limit = bits_of(broadcast(T(2)));
+    return any((bits < limit) & (a != zero<T>()) & (b != zero<T>()));
+}
+
+// a · b, rounded once, where one of them or the product may be subnormal. Quick if |a| and |b| are below 2^40.
+template <class T>
+GM_INLINE Vec<T> careful_product(Vec<T> a, Vec<T> b) {
+    if constexpr (!kFused) return a * b;
+    using C = RaiseConstants<T, kRaise<T>>;
+    const Vec<T> raised_a = abs(raised(a)), raised_b = abs(raised(b));
+    const Vec<T> base = broadcast<T>(C::integer_base);
+    const Vec<T> large = broadcast(T(0x1p40));
+    // Of the product, raised twice; a large one is infinite.
+    const Mask<T> small = (raised_a * raised_b < broadcast<T>(kSmallestNormal<T> / C::lower / C::lower)) &
+                          (abs(a) < large) & (abs(b) < large);
+    const Vec<T> units = fma(keep(small, raised_a) * broadcast<T>(C::units * C::lower), raised_b, base);
+    const Vec<T> few = from_bits<T>(bits_of(units) - bits_of(base));
+    return select(small, copysign(few, from_bits<T>(bits_of(a) ^ bits_of(b))), keep(~small, a) * keep(~small, b));
 }
 
 }  // namespace
