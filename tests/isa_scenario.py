@@ -29,6 +29,12 @@ SUMS = [
     gm.LayerNorm(), gm.ReLU(),
 ]  # fmt: skip
 VANISHING = [*[gm.Dense(57, init=gm.init.normal(std=0.02)), gm.Tanh()] * 40, gm.Dense(20), gm.SiLU()]
+# Subnormal numbers beside larger ones, on the way forward and back.
+WIDE_INIT = gm.init.normal(std=9.0)
+SATURATED = [
+    gm.Dense(57, init=WIDE_INIT), gm.Sigmoid(), gm.Dense(57, init=WIDE_INIT), gm.SiLU(), gm.Dense(40), gm.Tanh(),
+    gm.Dense(40, init=WIDE_INIT), gm.GELU(), gm.Dense(30), gm.Softplus(), gm.Dense(20, init=WIDE_INIT), gm.Sigmoid(),
+]  # fmt: skip
 RUNS = [
     (PLAIN, "mse", gm.SGD(lr=0.05, momentum=0.9), gm.ClipNorm(1.0)),
     (NORMED, "cross_entropy", gm.Adam(lr=0.01), gm.ClipNorm(0.1, per_layer=True)),
@@ -36,6 +42,8 @@ RUNS = [
     (NORMED, "cross_entropy", gm.AdamW(lr=0.01), None),
     (SUMS, "cross_entropy", gm.SGD(lr=0.05, momentum=0.9), gm.ClipAdaptive()),
     (VANISHING, "mse", gm.SGD(lr=0.05), None),
+    (SATURATED, "cross_entropy", gm.SGD(lr=0.05), gm.ClipNorm(1.0)),
+    (SATURATED, "cross_entropy", gm.Adam(lr=0.01), gm.ClipNorm(1.0)),
 ]
 PER_STEP = ("loss", "total_norm", "clip_coefficient", "lr")
 NORMS = (*PER_STEP, "grad_norm", "delta_norm")

@@ -128,7 +128,11 @@ def test_subnormal_entries_are_counted_apart_from_zeros(dtype):
     assert recording.grad_norm[0, 0] == pytest.approx(expected, rel=1e-4, abs=0)
 
 
-@pytest.mark.parametrize(("activation", "std"), [("tanh", 0.018), ("sigmoid", 0.06), ("gelu", 0.05)])
+@pytest.mark.parametrize(
+    ("activation", "std"),
+    [("tanh", 0.018), ("sigmoid", 0.06), ("gelu", 0.05), ("elu", 0.018), ("selu", 0.02), ("leaky_relu", 0.035),
+     ("softplus", 0.04)],
+)  # fmt: skip
 def test_gradients_that_vanish_into_subnormals_keep_what_float32_can_hold(activation, std):
     """The same network in float64, where 1e-45 is nothing special, has the gradients that float32 rounds."""
     rng = np.random.default_rng(6)
@@ -159,6 +163,28 @@ def test_gradients_that_vanish_into_subnormals_keep_what_float32_can_hold(activa
         if key.endswith("bias"):  # zero before: nothing of an update is lost in a larger number
             tolerance = 1e-4 * np.abs(updated[1][key]).max() + 2 * smallest
             np.testing.assert_allclose(updated[0][key], updated[1][key], rtol=0, atol=tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "silu", "gelu", "elu", "softplus", "relu", "tanh"])
+def test_rows_of_subnormal_deltas_are_kept_beside_larger_ones(activation):
+    """Each row of dL/dx is that of float64, to float32's rounding of its own largest entry, or to its grain."""
+    rng = np.random.default_rng(8)
+    x, dy = rng.standard_normal((64, 30)).astype(np.float32), rng.standard_normal((64, 5)).astype(np.float32)
+    dy[1::3] *= np.float32(1e-41)
+    before = []
+    for dtype in ("float32", "float64"):
+        net = gm.mlp(30, 5, depth=2, width=40, activation=activation, init="xavier_normal", dtype=dtype, seed=2)
+        net.load_state_dict({key: value.astype(np.float32) for key, value in net.state_dict().items()})
+        net.forward(x.astype(dtype), training=True)
+        before.append((net.backward(dy.astype(dtype)), net.gradients()))
+    (found, gradients), (exact, exact_gradients) = before
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    assert (largest[1::3] < np.finfo(np.float32).tiny).all(), "too easy"
+    # Three layers of sums of 40 numbers, each of which a delta of one grain makes wrong by a grain.
+    tolerance = 3e-6 * largest + 40 * np.finfo(np.float32).smallest_subnormal
+    assert (np.abs(found - exact) <= tolerance).all()
+    for key, value in exact_gradients.items():
+        np.testing.assert_allclose(gradients[key], value, rtol=0, atol=3e-6 * np.abs(value).max(), err_msg=key)
 
 
 def test_three_hundred_sigmoid_layers_in_float64_have_no_norm_of_zero():
