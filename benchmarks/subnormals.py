@@ -1,6 +1,8 @@
 """Networks whose gradients vanish into subnormals against healthy ones of the same shape."""
 
+from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +44,12 @@ CASES = {
 }
 
 
+# Subnormal numbers beside larger ones: the pixels of images, from 0 to 255 instead of 0 to 1.
+PIXEL_OPTIMIZERS = {"SGD": lambda: gm.SGD(0.1), "Adam": gm.Adam}
+PIXEL_ACTIVATIONS = ("relu", "elu", "gelu", "silu", "sigmoid", "tanh")
+PIXEL_STEPS = 20  # before anything is timed
+
+
 def trainer(case: Case, share: float) -> gm.Trainer:
     """Return one of a network whose weights are this share of 1 / √width."""
     init = gm.init.normal(std=share / case.width**0.5)
@@ -49,21 +57,25 @@ def trainer(case: Case, share: float) -> gm.Trainer:
     return gm.Trainer(net, loss="cross_entropy", optimizer=case.optimizer(), record="full")
 
 
-def main() -> None:
-    """Measure and print."""
-    options = arguments(__doc__)
+def alternating(steps: dict[str, Callable[[], object]], options: Namespace) -> dict[str, np.ndarray]:
+    """Return the times of a step of each, by name."""
+
+    def several(name: str, count: int) -> None:
+        for _ in range(count):
+            steps[name]()
+
+    candidates = {name: lambda count, name=name: several(name, count) for name in steps}
+    return alternate(candidates, rounds=options.rounds, seconds=options.seconds)
+
+
+def vanishing(options: Namespace) -> None:
+    """Print the cases whose gradients vanish."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((BATCH, 64)).astype(np.float32), rng.integers(0, 10, BATCH)
     table = Table("case", "healthy", "vanishing ÷ healthy", "layers with subnormal gradients", "largest share")
     for name, case in CASES.items():
         trainers = {"healthy": trainer(case, 1), "vanishing": trainer(case, case.share)}
-
-        def steps(name: str, count: int) -> None:
-            for _ in range(count):
-                trainers[name].step(x, y)  # noqa: B023
-
-        candidates = {name: lambda count, name=name: steps(name, count) for name in trainers}
-        times = alternate(candidates, rounds=options.rounds, seconds=options.seconds)
+        times = alternating({name: partial(one.step, x, y) for name, one in trainers.items()}, options)
         shares = trainers["vanishing"].recording.grad_subnormal_fraction[-1]
         table.add(
             name,
@@ -73,6 +85,35 @@ def main() -> None:
             f"{shares.max():.0%}",
         )
     table.show()
+
+
+def pixels(options: Namespace) -> None:
+    """Print what a step takes on pixels that are not normalised, against the same data normalised."""
+    rng = np.random.default_rng(0)
+    shape = (BATCH, 784)
+    images = (rng.random(shape) ** 4 * (rng.random(shape) < 0.2)).astype(np.float32)  # most are black, few are white
+    y = rng.integers(0, 10, BATCH)
+    table = Table("activation", "optimizer", "from 0 to 1", "from 0 to 255, ÷ that")
+    for activation in PIXEL_ACTIVATIONS:
+        for name, optimizer in PIXEL_OPTIMIZERS.items():
+            steps = {}
+            for largest in (1, 255):
+                net = gm.mlp(784, 10, depth=3, width=256, activation=activation, seed=0)
+                one = gm.Trainer(net, loss="cross_entropy", optimizer=optimizer())
+                steps[str(largest)] = partial(one.step, images * np.float32(largest), y)
+            for step in steps.values():
+                for _ in range(PIXEL_STEPS):
+                    step()
+            times = alternating(steps, options)
+            table.add(activation, name, f"{np.median(times['1']) * 1e6:.0f} µs", table.ratio(times["255"] / times["1"]))
+    table.show()
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(__doc__)
+    vanishing(options)
+    pixels(options)
 
 
 if __name__ == "__main__":

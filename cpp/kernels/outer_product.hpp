@@ -78,7 +78,7 @@ class ChunkOfX {
     int subnormal_ = -1;
 };
 
-constexpr double kTooLarge = 0x1p60;  // to be raised
+constexpr double kTooLargeToRaise = 0x1p60;
 
 // Subnormal factors beside larger ones are raised, as far as the sums of all products leave room for it.
 template <class T>
@@ -90,8 +90,8 @@ static Raise raise_of_mixed(Index rows, ChunkOfX<T>& of_x, const T* dy, Index dy
     constexpr T kRoomForBoth = kRoom / power_of_two<T>(kRaiseMixed<T>);
     const T largest_sum = largest_x * largest_dy * static_cast<T>(rows);
     Raise raise{.by = kRaiseMixed<T>};
-    raise.dy = in_dy && largest_dy < T(kTooLarge) && largest_sum < kRoom;
-    raise.x = in_x && largest_x < T(kTooLarge) && largest_sum < (raise.dy ? kRoomForBoth : kRoom);
+    raise.dy = in_dy && largest_dy < T(kTooLargeToRaise) && largest_sum < kRoom;
+    raise.x = in_x && largest_x < T(kTooLargeToRaise) && largest_sum < (raise.dy ? kRoomForBoth : kRoom);
     return raise.dy || raise.x ? raise : Raise{};
 }
 
@@ -105,7 +105,7 @@ template <class T>
     using Limits = RaisedProduct<T>;
     constexpr T kUp = power_of_two<T>(kRaise<T>);
     const T product = (largest_dy * kUp) * (largest_x * kUp);
-    if (!(largest_dy < T(kTooLarge) && product < Limits::raise_one))
+    if (!(largest_dy < T(kTooLargeToRaise) && product < Limits::raise_one))
         return raise_of_mixed(rows, of_x, dy, dy_stride, columns);
     return {true, largest_x < kTiny<T> || product < Limits::raise_both, kRaise<T>,
             product * static_cast<T>(rows) < Limits::nothing};

@@ -1,4 +1,4 @@
-// Rows with which products would be subnormal, or have subnormal factors: most processors are slow then. Kernels that
+// Rows with which products would be subnormal, or have subnormal factors: many processors are slow then. Kernels that
 // multiply look for them first, or are told by the processor afterwards, neither of which takes time where there are
 // none, and multiply such rows raised: see simd/subnormal.hpp. What counts is the data of a chunk of rows, or of
 // sixteen columns, alone, so neither threads nor the width of a vector can be seen.
