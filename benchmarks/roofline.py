@@ -68,17 +68,19 @@ def draw(results: dict[str, Any]) -> Figure:
         roof = np.minimum(peak, intensities * machine[bandwidth]) / 1e9
         axes.plot(intensities, roof, style, color="#33383d", label=f"{name}: {machine[bandwidth] / 1e9:.0f} GB/s")
     axes.text(990, peak / 1e9 * 1.08, f"multiply-adds: {peak / 1e9:.0f} GFLOP/s", ha="right", color="#33383d")
+    slowest = []
     for entry in results["workloads"]:
         if entry["copies"] > 1:
             continue  # a sweep stands where its networks do
         intensity = entry["flops"] / least_bytes(WORKLOADS[entry["name"]])
         speeds = {name: peer.get("flops_per_second", np.nan) / 1e9 for name, peer in entry["peers"].items()}
-        axes.plot([intensity] * 2, [np.nanmin(list(speeds.values())), speeds["gradiometer"]], color="#d5d9dd", zorder=0)
+        slowest.append(np.nanmin(list(speeds.values())))
+        axes.plot([intensity] * 2, [slowest[-1], speeds["gradiometer"]], color="#d5d9dd", zorder=0)
         for name, speed in speeds.items():
             axes.plot(intensity, speed, "D" if name == "gradiometer" else "o", color=COLOURS[name], markersize=6)
         axes.annotate(
             entry["name"],
-            (intensity, np.nanmin(list(speeds.values()))),
+            (intensity, slowest[-1]),
             (0, -14),
             textcoords="offset points",
             ha="center",
@@ -86,7 +88,8 @@ def draw(results: dict[str, Any]) -> Figure:
         )
     for name, colour in COLOURS.items():
         axes.plot([], [], "D" if name == "gradiometer" else "o", color=colour, label=name)
-    axes.set(xscale="log", yscale="log", ylim=(1.5, 1000), xlabel="operations for each byte that must move (log scale)")
+    axes.set(xscale="log", yscale="log", xlabel="operations for each byte that must move (log scale)")
+    axes.set_ylim(min(slowest) / 2, 1000)  # half: room for a name
     axes.set_ylabel("GFLOP/s (log scale)")
     axes.legend(fontsize="small", loc="lower right", frameon=False)
     axes.grid(color="#eceef1")
