@@ -16,29 +16,31 @@ struct Group {
     Part part[kGroup];
 };
 
-// The element type of a vector or a group of them.
+// The element type of a vector or a group of them, and which of the two it is.
 template <class V>
 struct Kind;
 
 template <class T_>
 struct Kind<Vec<T_>> {
     using T = T_;
+    static constexpr bool is_group = false;
 };
 
 template <class T_>
 struct Kind<Group<Vec<T_>>> {
     using T = T_;
+    static constexpr bool is_group = true;
 };
 
 // The same constant in every lane.
 template <class V>
 GM_INLINE V constant_of(typename Kind<V>::T x) {
-    if constexpr (sizeof(V) == sizeof(Vec<typename Kind<V>::T>)) {
-        return broadcast(x);
-    } else {
+    if constexpr (Kind<V>::is_group) {
         V out;
         GM_UNROLL for (int i = 0; i < kGroup; ++i) out.part[i] = broadcast(x);
         return out;
+    } else {
+        return broadcast(x);
     }
 }
 
