@@ -309,7 +309,7 @@ GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
 #endif
 
 // Whether an operation of this thread has had a subnormal operand since it forgot the last one. Processors that do not
-// say that are not slowed down by such numbers.
+// say that are not slowed down by such numbers, as far as we know.
 #if defined(__x86_64__)
 constexpr bool kTellsSubnormals = true;
 constexpr unsigned kMetSubnormal = 0x0002;  // of the flags in MXCSR
