@@ -171,13 +171,13 @@ def test_rows_of_subnormal_deltas_are_kept_beside_larger_ones(activation):
     rng = np.random.default_rng(8)
     x, dy = rng.standard_normal((64, 30)).astype(np.float32), rng.standard_normal((64, 5)).astype(np.float32)
     dy[1::3] *= np.float32(1e-41)
-    before = []
+    results = []
     for dtype in ("float32", "float64"):
         net = gm.mlp(30, 5, depth=2, width=40, activation=activation, init="xavier_normal", dtype=dtype, seed=2)
         net.load_state_dict({key: value.astype(np.float32) for key, value in net.state_dict().items()})
         net.forward(x.astype(dtype), training=True)
-        before.append((net.backward(dy.astype(dtype)), net.gradients()))
-    (found, gradients), (exact, exact_gradients) = before
+        results.append((net.backward(dy.astype(dtype)), net.gradients()))
+    (found, gradients), (exact, exact_gradients) = results
     largest = np.abs(exact).max(axis=1, keepdims=True)
     assert (largest[1::3] < np.finfo(np.float32).tiny).all(), "too easy"
     # Three layers of sums of 40 numbers, each of which a delta of one grain makes wrong by a grain.
