@@ -62,10 +62,11 @@ def test_a_few_rows_through_large_layers_give_the_same_bits(rows, dtype):
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 
 
-def test_short_steps_that_try_how_many_threads_pay_give_the_same_bits():
-    expected = train(PLAIN, 1, "float32", 150, rows=40)
-    for threads in (2, 3):
-        found = train(PLAIN, threads, "float32", 150, rows=40)
+@pytest.mark.parametrize("layers", [PLAIN, NORMED * 8], ids=["plain", "normed"])
+def test_short_steps_that_try_how_many_threads_pay_give_the_same_bits(layers):
+    expected = train(layers, 1, "float32", 150, rows=40)
+    for threads in (2, 3, 5):
+        found = train(layers, threads, "float32", 150, rows=40)
         for key, value in expected.items():
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 

@@ -63,7 +63,7 @@ class Layer {
             {"gelu", 0, 2 * kReal * entries, [this] { activate(ActivationKind::gelu); }},
             {"backpropagate", 0, 3 * kReal * entries, [this] { backpropagate(); }},
             {"dropout", 0, 2 * kReal * entries, [this] { dropout(); }},
-            {"batch_norm_chunk", 0, kReal * entries, [this] { batch_norm_chunk(); }},
+            {"batch_norm_group", 0, kReal * entries, [this] { batch_norm_group(); }},
             {"batch_norm_apply", 0, 3 * kReal * entries, [this] { batch_norm_apply(); }},
             {"batch_norm_backward", 0, 3 * kReal * entries, [this] { batch_norm_backward(); }},
             {"cross_entropy", 0, 2 * kReal * entries, [this] { cross_entropy(); }},
@@ -125,9 +125,9 @@ class Layer {
         table_.dropout(spec, rows_, 0, columns_, y_.data(), columns_, nullptr, 0, false);
     }
 
-    void batch_norm_chunk() {
-        for (Index row = 0; row < rows_; row += kRowChunk)
-            table_.batch_norm_chunk(std::min(kRowChunk, rows_ - row), columns_, x() + row * columns_, columns_,
+    void batch_norm_group() {
+        for (Index row = 0; row < rows_; row += kRowGroup)
+            table_.batch_norm_group(std::min(kRowGroup, rows_ - row), columns_, x() + row * columns_, columns_,
                                     sums_.data(), sums_.data() + columns_);
     }
 

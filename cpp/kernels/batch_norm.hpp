@@ -1,4 +1,4 @@
-// Batch norm (Ioffe and Szegedy 2015). Variances are two-pass within a chunk of rows and merged around the common mean
+// Batch norm (Ioffe and Szegedy 2015). Variances are two-pass within a group of rows and merged around the common mean
 // (Chan et al. 1979), never E[x²] - E[x]².
 #pragma once
 
@@ -8,55 +8,64 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
+// Σ term(row) over the rows of a group: chunk by chunk, and these in order.
+template <class T, class Term>
+GM_INLINE Vec<T> sum_of_group(Index rows, Term add_term) {
+    Vec<T> sum = zero<T>();
+    for (Index begin = 0; begin < rows; begin += kRowChunk) {
+        Vec<T> chunk = zero<T>();
+        if (rows - begin >= kRowChunk)
+            GM_UNROLL for (Index r = 0; r < kRowChunk; ++r) chunk = add_term(chunk, begin + r);
+        else
+            for (Index r = begin; r < rows; ++r) chunk = add_term(chunk, r);
+        sum = sum + chunk;
+    }
+    return sum;
+}
+
 template <class T>
-void batch_norm_chunk(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations) {
+void batch_norm_group(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations) {
     const Vec<T> count = broadcast(static_cast<T>(rows));
     for (Index j = 0; j < columns; j += kLanes<T>) {
-        Vec<T> sum = zero<T>();
-        for (Index r = 0; r < rows; ++r) sum = sum + load(z + r * stride + j);
-        const Vec<T> center = sum / count;
-        Vec<T> squares = zero<T>();
-        for (Index r = 0; r < rows; ++r) {
-            const Vec<T> deviation = load(z + r * stride + j) - center;
-            squares = fma(deviation, deviation, squares);
-        }
+        const auto value = [&](Index r) __attribute__((always_inline)) { return load(z + r * stride + j); };
+        const Vec<T> center =
+            sum_of_group<T>(rows, [&](Vec<T> sum, Index r) __attribute__((always_inline)) { return sum + value(r); }) /
+            count;
+        const Vec<T> squares = sum_of_group<T>(rows, [&](Vec<T> sum, Index r) __attribute__((always_inline)) {
+            const Vec<T> deviation = value(r) - center;
+            return fma(deviation, deviation, sum);
+        });
         store(mean + j, center);
         store(squared_deviations + j, squares);
     }
 }
 
-GM_INLINE Index chunk_rows(Index batch, Index chunk) {
-    const Index left = batch - chunk * kRowChunk;
-    return left < kRowChunk ? left : kRowChunk;
-}
+// Columns at a time whose sums are in registers or the first cache.
+constexpr Index kMergedColumns = 32;
 
 template <class T>
-void batch_norm_merge(Index batch, Index columns, const T* means, const T* squared_deviations, Index chunk_stride,
+void batch_norm_merge(Index batch, Index columns, const T* means, const T* squared_deviations, Index group_stride,
                       double eps, T* mean, T* variance, T* inverse_std) {
-    const Index chunks = (batch + kRowChunk - 1) / kRowChunk;
-    constexpr Index kBlock = 32;  // columns at a time, so that the sums stay in registers or L1
-    for (Index first = 0; first < columns; first += kBlock) {
-        const Index width = columns - first < kBlock ? columns - first : kBlock;
-        double sum[kBlock] = {};
-        double squares[kBlock] = {};
-        for (Index chunk = 0; chunk < chunks; ++chunk) {
-            const double weight = static_cast<double>(chunk_rows(batch, chunk));
-            const T* chunk_mean = means + chunk * chunk_stride + first;
-            for (Index j = 0; j < width; ++j) sum[j] += weight * static_cast<double>(chunk_mean[j]);
-        }
-        for (Index j = 0; j < width; ++j) sum[j] /= static_cast<double>(batch);
-        for (Index chunk = 0; chunk < chunks; ++chunk) {
-            const double weight = static_cast<double>(chunk_rows(batch, chunk));
-            const T* chunk_mean = means + chunk * chunk_stride + first;
-            const T* chunk_squares = squared_deviations + chunk * chunk_stride + first;
+    const double share = 1.0 / static_cast<double>(batch);
+    const auto weight = [&](Index begin) __attribute__((always_inline)) {
+        return static_cast<double>(batch - begin < kRowGroup ? batch - begin : kRowGroup);
+    };
+    for (Index first = 0; first < columns; first += kMergedColumns) {
+        const Index width = columns - first < kMergedColumns ? columns - first : kMergedColumns;
+        double center[kMergedColumns] = {};
+        double squares[kMergedColumns] = {};
+        for (Index begin = 0, at = first; begin < batch; begin += kRowGroup, at += group_stride)
+            for (Index j = 0; j < width; ++j) center[j] += weight(begin) * static_cast<double>(means[at + j]);
+        for (Index j = 0; j < width; ++j) center[j] *= share;
+        for (Index begin = 0, at = first; begin < batch; begin += kRowGroup, at += group_stride) {
             for (Index j = 0; j < width; ++j) {
-                const double shift = static_cast<double>(chunk_mean[j]) - sum[j];
-                squares[j] += static_cast<double>(chunk_squares[j]) + weight * shift * shift;
+                const double shift = static_cast<double>(means[at + j]) - center[j];
+                squares[j] += static_cast<double>(squared_deviations[at + j]) + weight(begin) * shift * shift;
             }
         }
         for (Index j = 0; j < width; ++j) {
-            const double biased = squares[j] / static_cast<double>(batch);
-            mean[first + j] = static_cast<T>(sum[j]);
+            const double biased = squares[j] * share;
+            mean[first + j] = static_cast<T>(center[j]);
             variance[first + j] = static_cast<T>(biased);
             inverse_std[first + j] = static_cast<T>(1.0 / __builtin_sqrt(biased + eps));
         }
@@ -81,26 +90,29 @@ void batch_norm_apply(Index rows, Index columns, const T* z, Index z_stride, con
 
 template <class T>
 void batch_norm_backward_chunk(Index rows, Index columns, const T* dy, Index dy_stride, const T* normalized,
-                               Index normalized_stride, T* sum, T* product_sum) {
+                               Index normalized_stride, bool accumulate, T* sum, T* product_sum) {
     for (Index j = 0; j < columns; j += kLanes<T>) {
         Vec<T> total = zero<T>();
         Vec<T> products = zero<T>();
-        for (Index r = 0; r < rows; ++r) {
+        const auto add_row = [&](Index r) __attribute__((always_inline)) {
             const Vec<T> g = load(dy + r * dy_stride + j);
             total = total + g;
             products = fma(g, load(normalized + r * normalized_stride + j), products);
-        }
-        store(sum + j, total);
-        store(product_sum + j, products);
+        };
+        if (rows == kRowChunk)
+            GM_UNROLL for (Index r = 0; r < kRowChunk; ++r) add_row(r);
+        else
+            for (Index r = 0; r < rows; ++r) add_row(r);
+        store(sum + j, accumulate ? load(sum + j) + total : total);
+        store(product_sum + j, accumulate ? load(product_sum + j) + products : products);
     }
 }
 
 template <class T>
 void sum_chunks(Index chunks, Index columns, const T* partial, Index chunk_stride, T* out) {
-    constexpr Index kBlock = 32;
-    for (Index first = 0; first < columns; first += kBlock) {
-        const Index width = columns - first < kBlock ? columns - first : kBlock;
-        double sum[kBlock] = {};
+    for (Index first = 0; first < columns; first += kMergedColumns) {
+        const Index width = columns - first < kMergedColumns ? columns - first : kMergedColumns;
+        double sum[kMergedColumns] = {};
         for (Index chunk = 0; chunk < chunks; ++chunk) {
             const T* row = partial + chunk * chunk_stride + first;
             for (Index j = 0; j < width; ++j) sum[j] += static_cast<double>(row[j]);

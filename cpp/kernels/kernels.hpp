@@ -24,6 +24,7 @@ using Index = ptrdiff_t;
 
 constexpr Index kAlignment = 64;    // bytes: a cache line, and the widest vector
 constexpr Index kRowChunk = 8;      // rows of a batch
+constexpr Index kRowGroup = 32;     // rows of a batch for batch norm; a multiple of kRowChunk
 constexpr Index kInnerChunk = 128;  // rows of a parameter in panels; a multiple of every panel width
 
 enum class ActivationKind : int {
@@ -170,22 +171,23 @@ struct KernelTable {
                           Index dh_stride, const T* kept, Index kept_stride, T* dz, Index dz_stride,
                           ChunkSquares* squares);
 
-    // ---- batch norm: batch_norm.hpp. `rows` is at most one chunk in the two *_chunk kernels. Per-column arrays
+    // ---- batch norm: batch_norm.hpp. `rows` is at most one group in *_group, one chunk in *_chunk. Per-column arrays
     // padded.
 
-    // Mean of each column over the chunk, and sum of squared deviations from it; in T.
-    void (*batch_norm_chunk)(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations);
-    // Merges chunks (each array chunks × chunk_stride) in double: mean, biased variance, 1 / sqrt(variance + eps).
+    // Mean of each column over a group of rows, and sum of squared deviations from it; in T.
+    void (*batch_norm_group)(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations);
+    // Merges groups (each array groups × group_stride) in double: mean, biased variance, 1 / sqrt(variance + eps).
     void (*batch_norm_merge)(Index batch, Index columns, const T* means, const T* squared_deviations,
-                             Index chunk_stride, double eps, T* mean, T* variance, T* inverse_std);
+                             Index group_stride, double eps, T* mean, T* variance, T* inverse_std);
     // normalized = (z - mean) · inverse_std, in place if the same; y = gamma · normalized + beta (null: 1 and 0).
     // normalized may be null.
     void (*batch_norm_apply)(Index rows, Index columns, const T* z, Index z_stride, const T* mean, const T* inverse_std,
                              const T* gamma, const T* beta, T* normalized, Index normalized_stride, T* y,
                              Index y_stride);
-    // Column sums of dy and of dy · normalized over the chunk, in T.
+    // Column sums of dy and of dy · normalized over the chunk, in T; with `accumulate`, they are added to what is
+    // there.
     void (*batch_norm_backward_chunk)(Index rows, Index columns, const T* dy, Index dy_stride, const T* normalized,
-                                      Index normalized_stride, T* sum, T* product_sum);
+                                      Index normalized_stride, bool accumulate, T* sum, T* product_sum);
     // out = Σ over the chunks of a chunk_stride-spaced array, in double, rounded to T.
     void (*sum_chunks)(Index chunks, Index columns, const T* partial, Index chunk_stride, T* out);
     // dz = gamma · inverse_std · (dy - sum / batch - normalized · product_sum / batch). dz may be dy or normalized.

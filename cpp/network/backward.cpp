@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "network/batch_norm.hpp"
 #include "network/layer_norm.hpp"
 #include "network/product.hpp"
 #include "network/residual.hpp"
@@ -41,48 +42,20 @@ void backpropagate_chain(Pass<T>& pass, RowRange some, Index number, const T* dh
                                stride, kept, stride, dz, stride, squares);
 }
 
-// From dL/dh of a block with batch norm to dz, in delta(block); gamma's and beta's gradients are written. The threads
-// meet once. A chunk of rows goes through all steps on either side of the meeting while it is in the first cache.
+// From dL/dh of a block with batch norm to dz, in delta(block). A chunk of rows goes through all steps on either side
+// of the threads' meeting while it is in the first cache.
 template <class T>
 void normalize_backward(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, T* dy,
                         ChunkSquares* squares) {
-    const Block& block = pass.plan.blocks[number];
-    Workspace<T>& work = pass.work;
-    const Index stride = work.stride(number);
-    const Index width = block.width;
-    const Index chunk_stride = padded<T>(width);
-    const T* normalized = work.normalized(number) + mine.begin * stride;
-    for (Index r = 0; r < mine.count(); r += kRowChunk) {
-        const RowRange rows{mine.begin + r, std::min(mine.begin + r + kRowChunk, mine.end)};
-        const Index chunk = rows.begin / kRowChunk;
-        backpropagate_chain<T>(pass, rows, number, dy + r * stride, dy + r * stride, nullptr);
-        pass.kernels.batch_norm_backward_chunk(rows.count(), width, dy + r * stride, stride, normalized + r * stride,
-                                               stride, work.norm_partial(block.norm, 2) + chunk * chunk_stride,
-                                               work.norm_partial(block.norm, 3) + chunk * chunk_stride);
+    const Index stride = pass.work.stride(number);
+    for (RowRange chunk{mine.begin, mine.begin}; chunk.begin < mine.end; chunk.begin = chunk.end) {
+        chunk.end = std::min(chunk.begin + kRowChunk, mine.end);
+        T* rows = dy + (chunk.begin - mine.begin) * stride;
+        backpropagate_chain<T>(pass, chunk, number, rows, rows, nullptr);
+        batch_norm_backward_sums<T>(pass, mine, chunk, number, rows);
     }
-    team.meet([&] { pass.stopped = pass.interrupt.requested(); });
-    if (pass.stopped) return;
-    const Index chunks = (pass.rows + kRowChunk - 1) / kRowChunk;
-    T* sum = work.norm_merged(block.norm, thread, 0);
-    T* product_sum = work.norm_merged(block.norm, thread, 1);
-    const T* inverse = work.norm_merged(block.norm, thread, 2);
-    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 2), chunk_stride, sum);
-    pass.kernels.sum_chunks(chunks, width, work.norm_partial(block.norm, 3), chunk_stride, product_sum);
-    const T* gamma = nullptr;
-    if (block.gamma != kNone) {
-        gamma = pass.parameters.values(block.gamma);
-        if (thread == 0) {
-            std::copy_n(product_sum, width, pass.parameters.gradients(block.gamma));
-            std::copy_n(sum, width, pass.parameters.gradients(block.beta));
-        }
-    }
-    T* dz = work.delta(number) + mine.begin * stride;
-    for (Index r = 0; r < mine.count(); r += kRowChunk) {
-        const Index rows = std::min(kRowChunk, mine.count() - r);
-        pass.kernels.batch_norm_backward_apply(rows, width, pass.rows, dy + r * stride, stride, normalized + r * stride,
-                                               stride, gamma, inverse, sum, product_sum, dz + r * stride, stride);
-        if (squares) pass.kernels.row_chunk_squares(rows, width, dz + r * stride, stride, squares++);
-    }
+    join_backward_sums(pass, team, thread, mine, number);
+    if (!pass.stopped) batch_norm_backward_rows<T>(pass, thread, mine, number, dy, squares);
 }
 
 // From dL/dh of a block, which gradient_target says where to find, to the delta of its dense layer.

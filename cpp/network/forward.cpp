@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "network/batch_norm.hpp"
 #include "network/layer_norm.hpp"
 #include "network/product.hpp"
 #include "network/residual.hpp"
@@ -40,52 +40,6 @@ void measure(Pass<T>& pass, int thread, RowRange mine, Index dense, Index width,
     pass.kernels.activation_moments(activation, !slope, mine.count(), width, h.data, h.stride, slope ? slope : h.data,
                                     h.stride, kSaturatedShare * largest_slope(activation),
                                     pass.work.moments(dense) + mine.begin / kRowChunk, pass.work.alive(thread, dense));
-}
-
-// Mean and variance of each column of z, which stands in normalized(block), over all rows of the batch, for
-// normalize_rows to use. The threads meet once.
-template <class T>
-void take_batch_statistics(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
-    const Block& block = pass.plan.blocks[number];
-    Workspace<T>& work = pass.work;
-    const Index stride = work.stride(number);
-    const Index width = block.width;
-    const Index chunk_stride = padded<T>(width);
-    T* z = work.normalized(number);
-    for (Index r = mine.begin; r < mine.end; r += kRowChunk) {
-        const Index chunk = r / kRowChunk;
-        pass.kernels.batch_norm_chunk(std::min(kRowChunk, mine.end - r), width, z + r * stride, stride,
-                                      work.norm_partial(block.norm, 0) + chunk * chunk_stride,
-                                      work.norm_partial(block.norm, 1) + chunk * chunk_stride);
-    }
-    team.meet([&] { pass.stopped = pass.interrupt.requested(); });
-    if (pass.stopped) return;
-    T* mean = work.norm_merged(block.norm, thread, 0);
-    T* variance = work.norm_merged(block.norm, thread, 1);
-    T* inverse = work.norm_merged(block.norm, thread, 2);
-    pass.kernels.batch_norm_merge(pass.rows, width, work.norm_partial(block.norm, 0), work.norm_partial(block.norm, 1),
-                                  chunk_stride, block.eps, mean, variance, inverse);
-    if (thread == 0) {
-        RunningStatistics<T>& running = pass.running[block.norm];
-        const double unbiased = static_cast<double>(pass.rows) / static_cast<double>(pass.rows - 1);
-        for (Index j = 0; j < width; ++j) {
-            running.batch_mean[j] = mean[j];
-            running.batch_variance[j] = static_cast<T>(static_cast<double>(variance[j]) * unbiased);
-        }
-    }
-}
-
-// z, which stands in normalized(block), becomes x̂; y = gamma · x̂ + beta.
-template <class T>
-void normalize_rows(Pass<T>& pass, int thread, RowRange some, Index number, T* y) {
-    const Block& block = pass.plan.blocks[number];
-    Workspace<T>& work = pass.work;
-    const Index stride = work.stride(number);
-    T* z = work.normalized(number) + some.begin * stride;
-    pass.kernels.batch_norm_apply(
-        some.count(), block.width, z, stride, work.norm_merged(block.norm, thread, 0),
-        work.norm_merged(block.norm, thread, 2), block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
-        block.beta == kNone ? nullptr : pass.parameters.values(block.beta), z, stride, y, stride);
 }
 
 DropoutSpec dropout_spec(uint64_t seed, uint64_t step, const Elementwise& layer) {
@@ -176,7 +130,7 @@ void finish_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index nu
         for (RowRange chunk{mine.begin, mine.begin}; chunk.begin < mine.end; chunk.begin = chunk.end) {
             chunk.end = std::min(chunk.begin + kRowChunk, mine.end);
             T* y = after_norm + (chunk.begin - mine.begin) * stride;
-            normalize_rows(pass, thread, chunk, number, y);
+            batch_norm_rows(pass, thread, chunk, number, y);
             if (!block.chain.empty()) run_chain(pass, thread, chunk, number, {y, stride});
         }
         return;
@@ -224,30 +178,19 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
         std::copy_n(pass.input + (mine.begin + r) * pass.input_stride, pass.plan.in_features, spare[0] + r * stride);
     T* skipped = scratch + 2 * mine.count() * stride;
     keep_skipped_rows(pass, mine.count(), kNone, spare[0], skipped, stride);
-    std::vector<T> inverse;
     for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
         const Block& block = pass.plan.blocks[number];
         if (block.dense != kNone) {
             pass.kernels.matmul(mine.count(), block.in_width, block.width, spare[0], stride,
-                                pass.parameters.values(block.weight),
-                                block.bias == kNone ? nullptr : pass.parameters.values(block.bias), spare[1], stride,
-                                {.b = pass.parameters.values(block.weight_after)});
+                                pass.parameters.values(block.weight), pass.parameters.values_or_null(block.bias),
+                                spare[1], stride, {.b = pass.parameters.values(block.weight_after)});
             std::swap(spare[0], spare[1]);
         }
         if (block.join)
             pass.kernels.residual(mine.count(), block.width, skipped + block.join->depth * mine.count() * stride,
                                   stride, block.join->scale, spare[0], stride, spare[0], stride);
         if (block.layer_norm != kNone) layer_norm_evaluate(pass, block, mine.count(), spare[0], stride);
-        if (block.norm != kNone) {
-            const RunningStatistics<T>& running = pass.running[block.norm];
-            inverse.assign(running.variance.size(), T(0));
-            for (Index j = 0; j < block.width; ++j)
-                inverse[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
-            pass.kernels.batch_norm_apply(
-                mine.count(), block.width, spare[0], stride, running.mean.data(), inverse.data(),
-                block.gamma == kNone ? nullptr : pass.parameters.values(block.gamma),
-                block.beta == kNone ? nullptr : pass.parameters.values(block.beta), nullptr, 0, spare[0], stride);
-        }
+        if (block.norm != kNone) batch_norm_evaluate(pass, block, mine.count(), spare[0], stride);
         for (const Elementwise& layer : block.chain)
             if (!layer.is_dropout)
                 pass.kernels.activate(layer.activation, mine.count(), block.width, spare[0], stride, spare[0], stride,

@@ -3,21 +3,12 @@
 #include <algorithm>
 
 namespace gradiometer {
-namespace {
-
-template <class T>
-const T* values_or_null(const Parameters<T>& parameters, Index parameter) {
-    return parameter == kNone ? nullptr : parameters.values(parameter);
-}
-
-}  // namespace
-
 template <class T>
 void layer_norm_rows(Pass<T>& pass, RowRange mine, Index number, const T* z, Index z_stride, T* y, Index y_stride) {
     const Block& block = pass.plan.blocks[number];
     const Index stride = pass.work.stride(number);
     pass.kernels.layer_norm(mine.count(), block.width, z, z_stride, block.eps,
-                            values_or_null(pass.parameters, block.gamma), values_or_null(pass.parameters, block.beta),
+                            pass.parameters.values_or_null(block.gamma), pass.parameters.values_or_null(block.beta),
                             pass.work.normalized(number) + mine.begin * stride, stride, y, y_stride,
                             pass.work.row_inverse_std(block.layer_norm) + mine.begin);
 }
@@ -32,13 +23,14 @@ void layer_norm_backward_rows(Pass<T>& pass, RowRange mine, Index number) {
     const T* normalized = work.normalized(number);
     for (Index r = mine.begin; r < mine.end && block.gamma != kNone; r += kRowChunk) {
         const Index at = r / kRowChunk * chunk_stride;
-        pass.kernels.batch_norm_backward_chunk(
-            std::min(kRowChunk, mine.end - r), block.width, dy + r * stride, stride, normalized + r * stride, stride,
-            work.layer_norm_partial(block.layer_norm, 0) + at, work.layer_norm_partial(block.layer_norm, 1) + at);
+        pass.kernels.batch_norm_backward_chunk(std::min(kRowChunk, mine.end - r), block.width, dy + r * stride, stride,
+                                               normalized + r * stride, stride, false,
+                                               work.layer_norm_partial(block.layer_norm, 0) + at,
+                                               work.layer_norm_partial(block.layer_norm, 1) + at);
     }
     const Index first = mine.begin * stride;
     pass.kernels.layer_norm_backward(mine.count(), block.width, dy + first, stride, normalized + first, stride,
-                                     values_or_null(pass.parameters, block.gamma),
+                                     pass.parameters.values_or_null(block.gamma),
                                      work.row_inverse_std(block.layer_norm) + mine.begin);
 }
 
@@ -54,8 +46,8 @@ void layer_norm_gradient(Pass<T>& pass, const ParameterTask& task, T* out) {
 
 template <class T>
 void layer_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride) {
-    pass.kernels.layer_norm(rows, block.width, h, stride, block.eps, values_or_null(pass.parameters, block.gamma),
-                            values_or_null(pass.parameters, block.beta), nullptr, 0, h, stride, nullptr);
+    pass.kernels.layer_norm(rows, block.width, h, stride, block.eps, pass.parameters.values_or_null(block.gamma),
+                            pass.parameters.values_or_null(block.beta), nullptr, 0, h, stride, nullptr);
 }
 
 #define GM_INSTANTIATE(T)                                                                 \

@@ -37,6 +37,7 @@ class Parameters {
 
     T* values(Index i) { return values_.data() + offset(i); }
     const T* values(Index i) const { return values_.data() + offset(i); }
+    const T* values_or_null(Index i) const { return i == kNone ? nullptr : values(i); }
     T* gradients(Index i) { return gradients_.data() + offset(i); }
     const T* gradients(Index i) const { return gradients_.data() + offset(i); }
 

@@ -40,7 +40,7 @@ template <class T>
 void forward_product(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number, const T* h, Index h_stride,
                      T* z, const Ahead<T>& ahead) {
     const Block& block = pass.plan.blocks[number];
-    const T* bias = block.bias == kNone ? nullptr : pass.parameters.values(block.bias);
+    const T* bias = pass.parameters.values_or_null(block.bias);
     const ColumnRange columns = columns_of_thread(pass, team, thread, block.width);
     with_others(pass, team, [&] {
         T* out = z + columns.begin;

@@ -45,6 +45,7 @@ Workspace<T>::Workspace(const Plan& plan, Index tasks) : plan_(plan), tasks_(tas
     for (const NormSpec& norm : plan.norms) {
         layout_.norm_offsets.push_back(layout_.norm_size);
         layout_.norm_size += padded<T>(norm.width);
+        layout_.max_norm_width = std::max(layout_.max_norm_width, padded<T>(norm.width));
     }
     for (const Index block : plan.layer_norm_blocks) {
         layout_.layer_norm_offsets.push_back(layout_.layer_norm_size);
@@ -77,7 +78,7 @@ void Workspace<T>::reserve(Index rows, int threads, Collect collect) {
         memory.chunks = (memory.rows + kRowChunk - 1) / kRowChunk;
         memory.arena = AlignedArray<T>(memory.rows * layout_.row_size);
         memory.scratch = AlignedArray<T>(memory.rows * layout_.scratch_stride);
-        memory.norm_partials = AlignedArray<T>(4 * memory.chunks * layout_.norm_size);
+        memory.norm_partials = AlignedArray<T>(8 * memory.chunks * layout_.max_norm_width);
         memory.row_inverse_std = AlignedArray<T>(static_cast<Index>(layout_.layer_norm_offsets.size()) * memory.rows);
         memory.layer_norm_partials = AlignedArray<T>(2 * memory.chunks * layout_.layer_norm_size);
         memory.row_loss = AlignedArray<double>(memory.rows);

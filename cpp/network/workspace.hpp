@@ -16,7 +16,8 @@ enum class Collect { nothing, squares, norms, full };
 
 // Where everything stands: what depends on the layers alone. Offsets are in elements, of matrices for each row.
 struct WorkspaceLayout {
-    Index row_size = 0, input_stride = 0, scratch_stride = 0, norm_size = 0, alive_size = 0;
+    Index row_size = 0, input_stride = 0, scratch_stride = 0, alive_size = 0;
+    Index norm_size = 0, max_norm_width = 0;
     Index input_gradient_offset = 0, targets_offset = 0, sums_size = 0, deltas_end = 0;
     std::vector<Index> strides, output_offsets, delta_offsets, normalized_offsets, norm_offsets, alive_offsets;
     std::vector<Index> layer_norm_offsets;
@@ -79,12 +80,12 @@ class Workspace {
     static bool packs(Index stride) { return stride * static_cast<Index>(sizeof(T)) > 2048; }
     T* packed_columns(int thread) { return memory_.packed.data() + thread * memory_.rows * kInnerChunk; }
 
-    // Batch norm number `norm`: per-chunk partial results of all threads (chunks × padded width; two arrays for forward
-    // and two for backward, which a fast thread may reach while a slow one still merges those of forward), and each
-    // thread's own merged copy (three arrays; backward uses the first two again).
+    // Batch norm number `norm`: partial sums of all threads (chunks × padded width; 0 and 1: forward, 2 and 3:
+    // backward), those of a group at the place of its first chunk, and each thread's own merged copy (three arrays;
+    // backward uses the first two again). Norms take turns at two sets of partial sums, which so stay in the cache: a
+    // fast thread may reach the next norm, or the way back, while a slow one still merges, but there it meets it.
     T* norm_partial(Index norm, int which) {
-        return memory_.norm_partials.data() + memory_.chunks * 4 * layout_.norm_offsets[norm] +
-               which * memory_.chunks * padded_norm_width(norm);
+        return memory_.norm_partials.data() + (norm % 2 * 4 + which) * memory_.chunks * layout_.max_norm_width;
     }
     T* norm_merged(Index norm, int thread, int which) {
         return memory_.norm_merged.data() + thread * 3 * layout_.norm_size + 3 * layout_.norm_offsets[norm] +

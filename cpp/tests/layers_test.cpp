@@ -8,33 +8,32 @@ namespace gradiometer::test {
 template <class T>
 void try_batch_norm(const KernelTable<T>& table, Report& report) {
     for (const auto& [rows, width] :
-         std::vector<std::pair<Index, Index>>{{2, 1}, {3, 7}, {8, 16}, {9, 17}, {21, 33}, {40, 5}}) {
+         std::vector<std::pair<Index, Index>>{{2, 1}, {3, 7}, {8, 16}, {9, 17}, {21, 33}, {32, 5}, {75, 40}}) {
         const Index batch = rows, columns = width;  // not every compiler lets a lambda capture a binding
-        const Index stride = padded<T>(columns), chunks = (batch + kRowChunk - 1) / kRowChunk;
+        const Index stride = padded<T>(columns), groups = (batch + kRowGroup - 1) / kRowGroup;
         Numbers numbers(static_cast<uint64_t>(batch * 100 + columns));
         const std::vector<T> z = numbers.padded_rows<T>(batch, columns), gamma = numbers.padded_rows<T>(1, columns),
                              beta = numbers.padded_rows<T>(1, columns), above = numbers.padded_rows<T>(batch, columns);
-        std::vector<T> means(chunks * stride), squares(chunks * stride), mean(stride), variance(stride),
+        std::vector<T> means(groups * stride), squares(groups * stride), mean(stride), variance(stride),
             inverse(stride);
-        std::vector<T> normalized(z.size()), y(z.size()), sums(chunks * stride), products(chunks * stride), sum(stride),
+        std::vector<T> normalized(z.size()), y(z.size()), sums(groups * stride), products(groups * stride), sum(stride),
             product(stride);
-        const auto rows_of = [&](Index chunk) { return std::min(kRowChunk, batch - chunk * kRowChunk); };
-        for (Index chunk = 0; chunk < chunks; ++chunk)
-            table.batch_norm_chunk(rows_of(chunk), columns, z.data() + chunk * kRowChunk * stride, stride,
-                                   means.data() + chunk * stride, squares.data() + chunk * stride);
+        for (Index row = 0, at = 0; row < batch; row += kRowGroup, at += stride)
+            table.batch_norm_group(std::min(kRowGroup, batch - row), columns, z.data() + row * stride, stride,
+                                   means.data() + at, squares.data() + at);
         table.batch_norm_merge(batch, columns, means.data(), squares.data(), stride, 1e-5, mean.data(), variance.data(),
                                inverse.data());
         table.batch_norm_apply(batch, columns, z.data(), stride, mean.data(), inverse.data(), gamma.data(), beta.data(),
                                normalized.data(), stride, y.data(), stride);
         std::vector<T> dz = above;
-        for (Index chunk = 0; chunk < chunks; ++chunk) {
-            const Index at_row = chunk * kRowChunk * stride;
-            table.batch_norm_backward_chunk(rows_of(chunk), columns, dz.data() + at_row, stride,
-                                            normalized.data() + at_row, stride, sums.data() + chunk * stride,
-                                            products.data() + chunk * stride);
+        for (Index row = 0; row < batch; row += kRowChunk) {
+            const Index at = row / kRowGroup * stride;
+            table.batch_norm_backward_chunk(std::min(kRowChunk, batch - row), columns, dz.data() + row * stride, stride,
+                                            normalized.data() + row * stride, stride, row % kRowGroup != 0,
+                                            sums.data() + at, products.data() + at);
         }
-        table.sum_chunks(chunks, columns, sums.data(), stride, sum.data());
-        table.sum_chunks(chunks, columns, products.data(), stride, product.data());
+        table.sum_chunks(groups, columns, sums.data(), stride, sum.data());
+        table.sum_chunks(groups, columns, products.data(), stride, product.data());
         std::vector<T> in_place_of_normalized = normalized;
         table.batch_norm_backward_apply(batch, columns, batch, dz.data(), stride, in_place_of_normalized.data(), stride,
                                         gamma.data(), inverse.data(), sum.data(), product.data(),

@@ -1,0 +1,158 @@
+#include "network/batch_norm.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace gradiometer {
+namespace {
+
+// Whether the rows of a group belong to more than one thread.
+bool groups_are_split(Index rows, int threads) {
+    for (int thread = 1; thread < threads; ++thread) {
+        const Index begin = rows_of_thread(rows, thread, threads).begin;
+        if (begin % kRowGroup != 0 && begin < rows) return true;
+    }
+    return false;
+}
+
+// Calls work(rows) for each group of rows in the thread that has the first of them, and the threads meet: whole groups
+// come before the meeting; those that go on in the rows of another thread after it, and then the threads meet again.
+template <class T, class Work>
+void for_groups(Pass<T>& pass, Team& team, RowRange mine, Work work) {
+    RowRange group{(mine.begin + kRowGroup - 1) / kRowGroup * kRowGroup, 0};
+    const auto ends_by = [&](Index row) {
+        group.end = std::min(group.begin + kRowGroup, pass.rows);
+        return group.end <= row;
+    };
+    for (; group.begin < mine.end && ends_by(mine.end); group.begin = group.end) work(group);
+    team.meet([&] { pass.stopped = pass.interrupt.requested(); });
+    if (pass.stopped || !groups_are_split(pass.rows, team.size())) return;
+    if (group.begin < mine.end) work(group);
+    team.meet();
+}
+
+// Where the sums of the rows from `row` on stand among the partial results.
+template <class T>
+Index partial_at(const Block& block, Index row) {
+    return row / kRowChunk * padded<T>(block.width);
+}
+
+}  // namespace
+
+template <class T>
+void take_batch_statistics(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    const Index width = block.width;
+    const T* z = work.normalized(number);
+    T* means = work.norm_partial(block.norm, 0);
+    T* squares = work.norm_partial(block.norm, 1);
+    for_groups(pass, team, mine, [&](RowRange group) {
+        const Index at = partial_at<T>(block, group.begin);
+        pass.kernels.batch_norm_group(group.count(), width, z + group.begin * stride, stride, means + at, squares + at);
+    });
+    if (pass.stopped) return;
+    T* mean = work.norm_merged(block.norm, thread, 0);
+    T* variance = work.norm_merged(block.norm, thread, 1);
+    pass.kernels.batch_norm_merge(pass.rows, width, means, squares, partial_at<T>(block, kRowGroup), block.eps, mean,
+                                  variance, work.norm_merged(block.norm, thread, 2));
+    if (thread == 0) {
+        RunningStatistics<T>& running = pass.running[block.norm];
+        const double unbiased = static_cast<double>(pass.rows) / static_cast<double>(pass.rows - 1);
+        for (Index j = 0; j < width; ++j) {
+            running.batch_mean[j] = mean[j];
+            running.batch_variance[j] = static_cast<T>(static_cast<double>(variance[j]) * unbiased);
+        }
+    }
+}
+
+template <class T>
+void batch_norm_rows(Pass<T>& pass, int thread, RowRange some, Index number, T* y) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    T* z = work.normalized(number) + some.begin * stride;
+    pass.kernels.batch_norm_apply(some.count(), block.width, z, stride, work.norm_merged(block.norm, thread, 0),
+                                  work.norm_merged(block.norm, thread, 2), pass.parameters.values_or_null(block.gamma),
+                                  pass.parameters.values_or_null(block.beta), z, stride, y, stride);
+}
+
+template <class T>
+void batch_norm_backward_sums(Pass<T>& pass, RowRange mine, RowRange chunk, Index number, const T* dy) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    const Index group = chunk.begin / kRowGroup * kRowGroup;
+    const bool adds = group >= mine.begin && group < chunk.begin;
+    const Index at = partial_at<T>(block, adds ? group : chunk.begin);
+    pass.kernels.batch_norm_backward_chunk(
+        chunk.count(), block.width, dy, stride, work.normalized(number) + chunk.begin * stride, stride, adds,
+        work.norm_partial(block.norm, 2) + at, work.norm_partial(block.norm, 3) + at);
+}
+
+template <class T>
+void join_backward_sums(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index width = block.width;
+    const auto add = [&](T* sums, Index group, Index chunk) {
+        for (Index j = 0; j < width; ++j)
+            sums[partial_at<T>(block, group) + j] += sums[partial_at<T>(block, chunk) + j];
+    };
+    for_groups(pass, team, mine, [&](RowRange group) {
+        for (Index chunk = mine.end; chunk < group.end; chunk += kRowChunk)
+            for (const int which : {2, 3}) add(work.norm_partial(block.norm, which), group.begin, chunk);
+    });
+    if (pass.stopped) return;
+    const Index groups = (pass.rows + kRowGroup - 1) / kRowGroup;
+    for (const int which : {0, 1})
+        pass.kernels.sum_chunks(groups, width, work.norm_partial(block.norm, 2 + which),
+                                partial_at<T>(block, kRowGroup), work.norm_merged(block.norm, thread, which));
+    if (thread == 0 && block.gamma != kNone) {
+        std::copy_n(work.norm_merged(block.norm, thread, 0), width, pass.parameters.gradients(block.beta));
+        std::copy_n(work.norm_merged(block.norm, thread, 1), width, pass.parameters.gradients(block.gamma));
+    }
+}
+
+template <class T>
+void batch_norm_backward_rows(Pass<T>& pass, int thread, RowRange mine, Index number, const T* dy,
+                              ChunkSquares* squares) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    const Index stride = work.stride(number);
+    const T* normalized = work.normalized(number) + mine.begin * stride;
+    T* dz = work.delta(number) + mine.begin * stride;
+    for (Index r = 0; r < mine.count(); r += kRowChunk) {
+        const Index rows = std::min(kRowChunk, mine.count() - r);
+        pass.kernels.batch_norm_backward_apply(
+            rows, block.width, pass.rows, dy + r * stride, stride, normalized + r * stride, stride,
+            pass.parameters.values_or_null(block.gamma), work.norm_merged(block.norm, thread, 2),
+            work.norm_merged(block.norm, thread, 0), work.norm_merged(block.norm, thread, 1), dz + r * stride, stride);
+        if (squares) pass.kernels.row_chunk_squares(rows, block.width, dz + r * stride, stride, squares++);
+    }
+}
+
+template <class T>
+void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride) {
+    const RunningStatistics<T>& running = pass.running[block.norm];
+    std::vector<T> inverse(padded<T>(block.width));
+    for (Index j = 0; j < block.width; ++j)
+        inverse[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
+    pass.kernels.batch_norm_apply(rows, block.width, h, stride, running.mean.data(), inverse.data(),
+                                  pass.parameters.values_or_null(block.gamma),
+                                  pass.parameters.values_or_null(block.beta), nullptr, 0, h, stride);
+}
+
+#define GM_INSTANTIATE(T)                                                                            \
+    template void take_batch_statistics(Pass<T>&, Team&, int, RowRange, Index);                      \
+    template void batch_norm_rows(Pass<T>&, int, RowRange, Index, T*);                               \
+    template void batch_norm_backward_sums(Pass<T>&, RowRange, RowRange, Index, const T*);           \
+    template void join_backward_sums(Pass<T>&, Team&, int, RowRange, Index);                         \
+    template void batch_norm_backward_rows(Pass<T>&, int, RowRange, Index, const T*, ChunkSquares*); \
+    template void batch_norm_evaluate(const Pass<T>&, const Block&, Index, T*, Index);
+GM_INSTANTIATE(float)
+GM_INSTANTIATE(double)
+
+}  // namespace gradiometer
