@@ -2,8 +2,7 @@
 // (Chan et al. 1979), never E[x²] - E[x]².
 #pragma once
 
-#include "kernels/kernels.hpp"
-#include "simd/vector.hpp"
+#include "kernels/chunk.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -14,10 +13,8 @@ GM_INLINE Vec<T> sum_of_group(Index rows, Term add_term) {
     Vec<T> sum = zero<T>();
     for (Index begin = 0; begin < rows; begin += kRowChunk) {
         Vec<T> chunk = zero<T>();
-        if (rows - begin >= kRowChunk)
-            GM_UNROLL for (Index r = 0; r < kRowChunk; ++r) chunk = add_term(chunk, begin + r);
-        else
-            for (Index r = begin; r < rows; ++r) chunk = add_term(chunk, r);
+        for_rows(rows - begin < kRowChunk ? rows - begin : kRowChunk,
+                 [&](Index r) __attribute__((always_inline)) { chunk = add_term(chunk, begin + r); });
         sum = sum + chunk;
     }
     return sum;
@@ -99,10 +96,7 @@ void batch_norm_backward_chunk(Index rows, Index columns, const T* dy, Index dy_
             total = total + g;
             products = fma(g, load(normalized + r * normalized_stride + j), products);
         };
-        if (rows == kRowChunk)
-            GM_UNROLL for (Index r = 0; r < kRowChunk; ++r) add_row(r);
-        else
-            for (Index r = 0; r < rows; ++r) add_row(r);
+        for_rows(rows, add_row);
         store(sum + j, accumulate ? load(sum + j) + total : total);
         store(product_sum + j, accumulate ? load(product_sum + j) + products : products);
     }

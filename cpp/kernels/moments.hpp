@@ -1,83 +1,75 @@
 // What a recording says of the output of an activation: mean, deviation, how much of it is flat, which units are alive.
-// Sums in double.
+// Sums over the columns of a chunk of rows in the element type, all else in double.
 #pragma once
 
+#include "kernels/chunk.hpp"
 #include "kernels/lanes16.hpp"
 #include "kernels/slopes.hpp"
+#include "simd/subnormal.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
 
-// Sums of deviations from a center (or, with `plain`, from zero), and of their squares.
-template <bool plain>
-struct Deviations {
-    Vec<double> center;
-    Lanes16<double> sum = zero16<double>();
-    Lanes16<double> squares = zero16<double>();
-
-    explicit GM_INLINE_MEMBER Deviations(Vec<double> around) : center(around) {}
-
-    GM_INLINE_MEMBER void add(const Lanes16<double>& x) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) add_vector(v, deviation(x.part[v]));
-    }
-
-    // Only the first `count` lanes.
-    GM_INLINE_MEMBER void add_first(Index count, const Lanes16<double>& x) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v)
-            add_vector(v, keep(first_lanes<double>(count - v * kLanes<double>), deviation(x.part[v])));
-    }
-
-    // A difference, made by the units that multiply: those that add have the sums and the conversions to do.
-    GM_INLINE_MEMBER Vec<double> deviation(Vec<double> x) const { return plain ? x : fma(broadcast(1.0), x, -center); }
-
-    GM_INLINE_MEMBER void add_vector(Index v, Vec<double> deviation) {
-        sum.part[v] = sum.part[v] + deviation;
-        squares.part[v] = fma(deviation, deviation, squares.part[v]);
-    }
-
-    GM_INLINE_MEMBER void join(const Deviations& other) {
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
-            sum.part[v] = sum.part[v] + other.sum.part[v];
-            squares.part[v] = squares.part[v] + other.squares.part[v];
-        }
-    }
-};
-
-// Mean and squared deviations in one pass. Returns the squares' sum, before the square of the shift was taken off.
-template <bool plain, class T>
-GM_INLINE double moments_around(double center, Index rows, Index columns, const T* h, Index stride,
-                                ActivationMoments& out) {
-    Deviations<plain> even(broadcast(center)), odd = even;  // two chains of additions side by side
-    for (Index r = 0; r < rows; ++r, h += stride) {
-        Index j = 0;
-        for (; j + 2 * kVirtualLanes <= columns; j += 2 * kVirtualLanes) {
-            even.add(load16_as_double(h + j));
-            odd.add(load16_as_double(h + j + kVirtualLanes));
-        }
-        for (; j + kVirtualLanes <= columns; j += kVirtualLanes) even.add(load16_as_double(h + j));
-        if (j < columns) odd.add_first(columns - j, to_double(load16(h, j, columns)));
-    }
-    even.join(odd);
-    const double total = fold(even.sum);
-    const double squares = fold(even.squares);
-    const double shift = total / static_cast<double>(rows * columns);
-    const double deviations = squares - shift * total;
-    out.mean = center + shift;
-    out.squared_deviations = deviations < 0 ? 0 : deviations;
-    return squares;
+template <class A, class T>
+GM_INLINE Lanes16<A> load16_as(const T* row, Index column, Index columns) {
+    const bool whole = columns - column >= kVirtualLanes;
+    if constexpr (sizeof(A) == sizeof(T))
+        return whole ? load16(row + column) : load16(row, column, columns);
+    else
+        return whole ? load16_as_double(row + column) : to_double(load16(row, column, columns));
 }
 
-// Around zero, unless the mean is so much larger than the deviations that more than 20 of the 53 bits cancel; then
-// around a value of the data: that is within √n standard deviations of the mean, so that the square of the shift costs
-// n units of the last place of a double at most.
+// Mean and squared deviations of a chunk in one pass around `center` (with around_zero, that is 0), in which columns
+// are summed in A, their squares from `floor` on. Returns the sum of all squares, before that of the shift was taken
+// off.
+template <class A, bool around_zero, class T>
+GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, const T* h, Index stride,
+                                ActivationMoments& out) {
+    Lanes16<double> sum = zero16<double>(), squares = zero16<double>();
+    for (Index j = 0; j < columns; j += kVirtualLanes) {
+        Lanes16<A> column_sum = zero16<A>(), column_squares;
+        GM_UNROLL for (Index v = 0; v < Lanes16<A>::kVectors; ++v) column_squares.part[v] = broadcast(floor);
+        const auto add_row = [&](Index r) __attribute__((always_inline)) {
+            const Lanes16<A> x = load16_as<A>(h + r * stride, j, columns);
+            GM_UNROLL for (Index v = 0; v < Lanes16<A>::kVectors; ++v) {
+                const Index inside = columns - j - v * kLanes<A>;
+                Vec<A> deviation = around_zero ? x.part[v] : x.part[v] - broadcast(center);
+                if (!around_zero && inside < kLanes<A>) deviation = keep(first_lanes<A>(inside), deviation);
+                column_sum.part[v] = column_sum.part[v] + deviation;
+                column_squares.part[v] = fma(deviation, deviation, column_squares.part[v]);
+            }
+        };
+        for_rows(rows, add_row);
+        const Lanes16<double> wide_sum = to_double(column_sum), wide_squares = to_double(column_squares);
+        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
+            sum.part[v] = sum.part[v] + wide_sum.part[v];
+            squares.part[v] = squares.part[v] + wide_squares.part[v];
+        }
+    }
+    const double total = fold(sum);
+    const double total_squares = fold(squares);
+    const double shift = total / static_cast<double>(rows * columns);
+    const double deviations = total_squares - shift * total;
+    out.mean = static_cast<double>(center) + shift;
+    out.squared_deviations = deviations < 0 ? 0 : deviations;
+    return total_squares;
+}
+
+// Around zero, or where the values of a sigmoid lie, in T, if that is good enough: little of the squares cancels, and
+// none of them is out of range. Else in double around a value of the data: that is within √n standard deviations of the
+// mean, so that the square of the shift costs n units of the last place of a double at most.
 template <class T>
-static void centered_moments(Index rows, Index columns, const T* h, Index stride, ActivationMoments& out) {
-    constexpr double kLeft = 0x1p-20;
-    const double squares = moments_around<true>(0, rows, columns, h, stride, out);
-    if (out.squared_deviations > kLeft * squares) [[likely]]
+static void centered_moments(bool around_half, Index rows, Index columns, const T* h, Index stride,
+                             ActivationMoments& out) {
+    constexpr double kLeft = sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
+    // A number that is not subnormal, so that no sum is, and too small to be seen in a good one.
+    constexpr T kFloor = 2 * kSmallestNormal<T>;
+    const double squares = around_half ? moments_around<T, false>(T(0.5), kFloor, rows, columns, h, stride, out)
+                                       : moments_around<T, true>(T(0), kFloor, rows, columns, h, stride, out);
+    if (out.squared_deviations > kLeft * squares && squares > 0x1p45 * kFloor) [[likely]]
         return;
     const double corner = static_cast<double>(h[0]);
-    moments_around<false>(corner - corner == 0 ? corner : 0, rows, columns, h, stride, out);
+    moments_around<double, false>(corner - corner == 0 ? corner : 0, 0.0, rows, columns, h, stride, out);
 }
 
 // One vector of columns: `below`, and one more in a lane of `inside` for each of its |slopes| under the limit; alive
@@ -104,8 +96,8 @@ GM_INLINE Ints<T> count_flat_vector(Ints<T> below, Slope slope, Index rows, cons
 template <class Slope, class T>
 GM_INLINE Vec<T> least_slope(Slope slope, const T* kept, Index stride, T limit) {
     if constexpr (FallsWithMagnitude<Slope>) {
-        Vec<T> largest = abs(load(kept));
-        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) largest = max(largest, abs(load(kept + r * stride)));
+        Vec<T> largest = load(kept);
+        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) largest = max_magnitude(largest, load(kept + r * stride));
         return abs(slope.of(largest));
     } else {
         Vec<T> least = abs(slope.of(load(kept)));
@@ -141,12 +133,12 @@ GM_INLINE Ints<T> count_flat(Ints<T> below, Slope slope, Index rows, Index colum
 
 // Of the rows chunk by chunk, while they are in the first cache.
 template <class Slope, class T>
-static void moments_with(Slope slope, Index rows, Index columns, const T* h, Index h_stride, const T* kept,
-                         Index kept_stride, T limit, ActivationMoments* out, T* alive) {
+static void moments_with(Slope slope, bool around_half, Index rows, Index columns, const T* h, Index h_stride,
+                         const T* kept, Index kept_stride, T limit, ActivationMoments* out, T* alive) {
     Ints<T> below = broadcast_int<T>(0);
     for (Index begin = 0, chunk = 0; begin < rows; begin += kRowChunk, ++chunk) {
         const Index count = begin + kRowChunk < rows ? kRowChunk : rows - begin;
-        centered_moments(count, columns, h + begin * h_stride, h_stride, out[chunk]);
+        centered_moments(around_half, count, columns, h + begin * h_stride, h_stride, out[chunk]);
         out[chunk].saturated = 0;
         below = count_flat(below, slope, count, columns, kept + begin * kept_stride, kept_stride, limit, alive);
     }
@@ -157,7 +149,8 @@ template <class T>
 void activation_moments(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h, Index h_stride,
                         const T* kept, Index kept_stride, double threshold, ActivationMoments* out, T* alive) {
     with_slope<T>(spec, from_output, [&](auto slope) {
-        moments_with(slope, rows, columns, h, h_stride, kept, kept_stride, static_cast<T>(threshold), out, alive);
+        moments_with(slope, spec.kind == ActivationKind::sigmoid, rows, columns, h, h_stride, kept, kept_stride,
+                     static_cast<T>(threshold), out, alive);
     });
 }
 

@@ -1,5 +1,6 @@
-// What the compiler's vector extension cannot say, for each instruction set: fused multiply-add, square
-// root, minimum and maximum, and halves of a vector. The only intrinsics of the project. Included by vector.hpp.
+// What the compiler's vector extension cannot say, for each instruction set: fused multiply-add, square root, minimum
+// and maximum, parts of a vector, flags. With isa_conversions.hpp the only intrinsics of the project. Included by
+// vector.hpp.
 //
 // GM_EMULATE compiles the vectors of one instruction set for a narrower machine (AVX-512 on one with AVX2), so that a
 // developer without the machine can still run every line above this file at that width.
@@ -172,6 +173,22 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 }
 #endif
 
+// The larger of |a| and |b|; where one of them is a NaN, either.
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+constexpr int kLargerMagnitude = 0b1011;
+GM_INLINE Vec<float> max_magnitude(Vec<float> a, Vec<float> b) {
+    return {(Native<float>::Vector)_mm512_maskz_range_ps(0xffff, (__m512)a.v, (__m512)b.v, kLargerMagnitude)};
+}
+GM_INLINE Vec<double> max_magnitude(Vec<double> a, Vec<double> b) {
+    return {(Native<double>::Vector)_mm512_maskz_range_pd(0xff, (__m512d)a.v, (__m512d)b.v, kLargerMagnitude)};
+}
+#else
+template <class T>
+GM_INLINE Vec<T> max_magnitude(Vec<T> a, Vec<T> b) {
+    return max(abs(a), abs(b));
+}
+#endif
+
 // The larger of two integers, and the smaller of two without a sign.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Ints<float> max(Ints<float> a, Ints<float> b) {
@@ -219,92 +236,6 @@ GM_INLINE Vec<T> load_first(const T* from, ptrdiff_t count) {
     T lanes[kLanes<T>] = {};
     for (ptrdiff_t lane = 0; lane < count; ++lane) lanes[lane] = from[lane];
     return load(lanes);
-}
-#endif
-
-// A vector of doubles from floats in memory.
-#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
-GM_INLINE Vec<double> load_as_double(const float* from) {
-    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from))};
-}
-#elif GM_VECTOR_BYTES == 32
-GM_INLINE Vec<double> load_as_double(const float* from) {
-    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm_loadu_ps(from))};
-}
-#else
-GM_INLINE Vec<double> load_as_double(const float* from) {
-    float half __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
-    __builtin_memcpy(&half, from, sizeof(half));
-    return {__builtin_convertvector(half, Native<double>::Vector)};
-}
-#endif
-GM_INLINE Vec<double> load_as_double(const double* from) {
-    return load(from);
-}
-
-// The lower (upper) half of a vector of floats as doubles.
-#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
-template <int which>
-GM_INLINE Vec<double> half_as_double(Vec<float> x) {
-    return {
-        (Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, (__m512)x.v, which))};
-}
-GM_INLINE Vec<double> low_as_double(Vec<float> x) {
-    return half_as_double<0>(x);
-}
-GM_INLINE Vec<double> high_as_double(Vec<float> x) {
-    return half_as_double<1>(x);
-}
-#elif GM_VECTOR_BYTES == 32
-GM_INLINE Vec<double> low_as_double(Vec<float> x) {
-    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x.v))};
-}
-GM_INLINE Vec<double> high_as_double(Vec<float> x) {
-    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x.v, 1))};
-}
-#else
-typedef float HalfOfFloats __attribute__((vector_size(GM_VECTOR_BYTES / 2)));
-GM_INLINE Vec<double> low_as_double(Vec<float> x) {
-    HalfOfFloats half[2];
-    __builtin_memcpy(half, &x.v, sizeof(half));
-    return {__builtin_convertvector(half[0], Native<double>::Vector)};
-}
-GM_INLINE Vec<double> high_as_double(Vec<float> x) {
-    HalfOfFloats half[2];
-    __builtin_memcpy(half, &x.v, sizeof(half));
-    return {__builtin_convertvector(half[1], Native<double>::Vector)};
-}
-#endif
-
-// The other way: both halves of a vector of floats, from doubles that are floats; and doubles rounded to such.
-#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
-GM_INLINE __m256 half_as_floats(Vec<double> x) {
-    return _mm512_maskz_cvtpd_ps(0xff, (__m512d)x.v);
-}
-GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
-    const __m512 lower = _mm512_castps256_ps512(half_as_floats(low));
-    return {(Native<float>::Vector)_mm512_insertf32x8(lower, half_as_floats(high), 1)};
-}
-GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
-    return {(Native<double>::Vector)_mm512_maskz_cvtps_pd(0xff, half_as_floats(x))};
-}
-#elif GM_VECTOR_BYTES == 32
-GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
-    return {(Native<float>::Vector)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high.v), _mm256_cvtpd_ps((__m256d)low.v))};
-}
-GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
-    return {(Native<double>::Vector)_mm256_cvtps_pd(_mm256_cvtpd_ps((__m256d)x.v))};
-}
-#else
-GM_INLINE Vec<float> as_floats(Vec<double> low, Vec<double> high) {
-    const HalfOfFloats half[2] = {__builtin_convertvector(low.v, HalfOfFloats),
-                                  __builtin_convertvector(high.v, HalfOfFloats)};
-    Vec<float> out;
-    __builtin_memcpy(&out.v, half, sizeof(out.v));
-    return out;
-}
-GM_INLINE Vec<double> rounded_to_float(Vec<double> x) {
-    return {__builtin_convertvector(__builtin_convertvector(x.v, HalfOfFloats), Native<double>::Vector)};
 }
 #endif
 

@@ -2,7 +2,8 @@
 //
 // Everything here is built on the compiler's vector extension, so that arithmetic, comparison and selection mean the
 // same on every machine; only what the extension cannot say (fused multiply-add, square root) uses intrinsics, and
-// stands in isa.hpp. A unit defines GM_ISA (the name of its namespace) and GM_VECTOR_BYTES before it includes this.
+// stands in isa.hpp and isa_conversions.hpp. A unit defines GM_ISA (the name of its namespace) and GM_VECTOR_BYTES
+// before it includes this.
 //
 // No standard-library header with templates or inline functions may be included from a per-ISA unit: the linker could
 // keep a copy compiled for a machine that the program does not run on. All names have internal linkage.
@@ -257,3 +258,4 @@ GM_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
 }  // namespace gradiometer::GM_ISA
 
 #include "simd/isa.hpp"
+#include "simd/isa_conversions.hpp"

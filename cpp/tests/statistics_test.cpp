@@ -100,21 +100,30 @@ void try_columns(const KernelTable<T>& table, Report& report) {
     }
 }
 
-// Activations around `mean`; slopes of which few, or none with `is_steep`, are flat.
+// Activations of what kind and where they lie; whether sums in double are promised.
 template <class T>
-void try_moments_around(const KernelTable<T>& table, Index columns, T mean_of_all, bool is_steep, Report& report) {
+struct Values {
+    ActivationKind kind;
+    T mean, scale;
+    bool in_double;
+};
+
+// Slopes of which few, or none with `is_steep`, are flat.
+template <class T>
+void try_moments_of(const KernelTable<T>& table, Index columns, const Values<T>& values, bool is_steep,
+                    Report& report) {
     const Index rows = 1 + columns % 13, stride = padded<T>(columns), chunks = (rows + kRowChunk - 1) / kRowChunk;
     Numbers numbers(static_cast<uint64_t>(columns));
     std::vector<T> h = numbers.padded_rows<T>(rows, columns), slope = numbers.padded_rows<T>(rows, columns);
-    for (T& x : h) x += mean_of_all;
+    for (T& x : h) x = values.mean + values.scale * x;
     if (is_steep)
         for (T& x : slope) x = std::copysign(std::fabs(x) + T(0.25), x);
     std::vector<ActivationMoments> out(chunks);
     std::vector<T> alive(stride);
     std::vector<uint8_t> wanted_alive(columns);
     double saturated = 0, wanted_saturated = 0;
-    table.activation_moments({ActivationKind::silu, 0, 0}, false, rows, columns, h.data(), stride, slope.data(), stride,
-                             0.25, out.data(), alive.data());
+    table.activation_moments({values.kind, 0, 0}, false, rows, columns, h.data(), stride, slope.data(), stride, 0.25,
+                             out.data(), alive.data());
     for (Index chunk = 0; chunk < chunks; ++chunk) {
         const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
         double mean = 0, squares = 0;
@@ -128,8 +137,13 @@ void try_moments_around(const KernelTable<T>& table, Index columns, T mean_of_al
                 wanted_alive[j] |= slope[r * stride + j] != 0;
             }
         }
-        report.close(out[chunk].mean, mean, 1e-13, 1 + std::fabs(mean), "moments: mean");
-        report.close(out[chunk].squared_deviations, squares, 1e-12, 1 + squares, "moments: deviations");
+        // Eight rows in T: as many roundings of what lies within a few deviations. What cancels of the squares leaves a
+        // 16th, or of doubles 2⁻²⁰.
+        const double deviation = std::sqrt(squares / count);
+        const double unit = values.in_double ? 1e-13 : 8 * kEpsilon<T>;
+        const double left = values.in_double || sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
+        report.close(out[chunk].mean, mean, unit, std::fabs(mean) + 4 * deviation, "moments: mean");
+        report.close(out[chunk].squared_deviations, squares, unit, squares / left, "moments: deviations");
         saturated += out[chunk].saturated;
         report.hash(out[chunk].mean);
         report.hash(out[chunk].squared_deviations);
@@ -140,9 +154,16 @@ void try_moments_around(const KernelTable<T>& table, Index columns, T mean_of_al
 
 template <class T>
 void try_moments(const KernelTable<T>& table, Report& report) {
+    // Sums in T around zero or a half; the squares cancel, underflow or overflow.
+    std::vector<Values<T>> all = {{ActivationKind::silu, T(0), T(1), false},
+                                  {ActivationKind::sigmoid, T(0.5), T(0.01), false},
+                                  {ActivationKind::silu, T(4096), T(1), true}};
+    if constexpr (sizeof(T) == 4)
+        for (const T scale : {T(1e-42), T(1e-30), T(1e-20), T(1e20), T(1e37)})
+            all.push_back({ActivationKind::silu, T(0), scale, true});
     for (Index columns = 1; columns <= 40; ++columns)
-        for (const T mean : {T(0), T(4096)})
-            for (const bool is_steep : {false, true}) try_moments_around(table, columns, mean, is_steep, report);
+        for (const Values<T>& values : all)
+            for (const bool is_steep : {false, true}) try_moments_of(table, columns, values, is_steep, report);
 }
 
 template <class T>
