@@ -71,12 +71,13 @@ template <class Slope, class T>
 template <class Slope, class T>
 static void backpropagate_with(Slope slope, Index rows, Index columns, const T* dh, Index dh_stride, const T* kept,
                                Index kept_stride, T* dz, Index dz_stride, ChunkSquares* squares) {
+    const bool carefully = met_subnormal();
     for (Index begin = 0; begin < rows; begin += kRowChunk) {
         const Index count = rows - begin < kRowChunk ? rows - begin : kRowChunk;
         if (tiny_chunk(count, columns, dh, dh_stride))
             backpropagate_chunk<Way::tiny>(slope, count, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride,
                                            squares);
-        else if (met_subnormal()) [[unlikely]]
+        else if (carefully) [[unlikely]]
             backpropagate_carefully(slope, count, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride, squares);
         else
             backpropagate_chunk<Way::plain>(slope, count, columns, dh, dh_stride, kept, kept_stride, dz, dz_stride,

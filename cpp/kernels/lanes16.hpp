@@ -23,6 +23,11 @@ GM_INLINE Lanes16<T> zero16() {
     return out;
 }
 
+template <class T>
+GM_INLINE void add_to(Lanes16<T>& sum, const Lanes16<T>& x) {
+    GM_UNROLL for (Index v = 0; v < Lanes16<T>::kVectors; ++v) sum.part[v] = sum.part[v] + x.part[v];
+}
+
 // The first folds: while the halves are whole vectors, these are added.
 template <class T>
 GM_INLINE Vec<T> fold_to_vector(const Lanes16<T>& lanes) {

@@ -10,41 +10,57 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-template <class A, class T>
+// Sixteen elements of a row, from `column` on; unless all of them are within `columns`, those that are not are zero.
+template <class A, bool whole, class T>
 GM_INLINE Lanes16<A> load16_as(const T* row, Index column, Index columns) {
-    const bool whole = columns - column >= kVirtualLanes;
     if constexpr (sizeof(A) == sizeof(T))
         return whole ? load16(row + column) : load16(row, column, columns);
     else
         return whole ? load16_as_double(row + column) : to_double(load16(row, column, columns));
 }
 
-// Mean and squared deviations of a chunk in one pass around `center` (with around_zero, that is 0), in which columns
-// are summed in A, their squares from `floor` on. Returns the sum of all squares, before that of the shift was taken
-// off.
-template <class A, bool around_zero, class T>
-GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, const T* h, Index stride,
-                                ActivationMoments& out) {
-    Lanes16<double> sum = zero16<double>(), squares = zero16<double>();
-    for (Index j = 0; j < columns; j += kVirtualLanes) {
+// Sums of deviations from a center (with around_zero, that is 0) and of their squares.
+template <class A, bool around_zero>
+struct Deviations {
+    A center, floor;  // sums of squares of columns begin with `floor`
+    Lanes16<A> sum = zero16<A>(), squares = zero16<A>();
+
+    // Adds those of sixteen columns of a chunk; the columns' own come first.
+    template <bool whole, class T>
+    GM_INLINE_MEMBER void add(Index rows, const T* h, Index stride, Index column, Index columns) {
         Lanes16<A> column_sum = zero16<A>(), column_squares;
         GM_UNROLL for (Index v = 0; v < Lanes16<A>::kVectors; ++v) column_squares.part[v] = broadcast(floor);
-        const auto add_row = [&](Index r) __attribute__((always_inline)) {
-            const Lanes16<A> x = load16_as<A>(h + r * stride, j, columns);
+        for_rows(rows, [&](Index r) __attribute__((always_inline)) {
+            const Lanes16<A> x = load16_as<A, whole>(h + r * stride, column, columns);
             GM_UNROLL for (Index v = 0; v < Lanes16<A>::kVectors; ++v) {
-                const Index inside = columns - j - v * kLanes<A>;
                 Vec<A> deviation = around_zero ? x.part[v] : x.part[v] - broadcast(center);
-                if (!around_zero && inside < kLanes<A>) deviation = keep(first_lanes<A>(inside), deviation);
+                if (!around_zero && !whole)
+                    deviation = keep(first_lanes<A>(columns - column - v * kLanes<A>), deviation);
                 column_sum.part[v] = column_sum.part[v] + deviation;
                 column_squares.part[v] = fma(deviation, deviation, column_squares.part[v]);
             }
-        };
-        for_rows(rows, add_row);
-        const Lanes16<double> wide_sum = to_double(column_sum), wide_squares = to_double(column_squares);
-        GM_UNROLL for (Index v = 0; v < Lanes16<double>::kVectors; ++v) {
-            sum.part[v] = sum.part[v] + wide_sum.part[v];
-            squares.part[v] = squares.part[v] + wide_squares.part[v];
-        }
+        });
+        add_to(sum, column_sum);
+        add_to(squares, column_squares);
+    }
+};
+
+// Mean and squared deviations of a chunk in one pass around `center` (with around_zero, that is 0). Columns, and four
+// of them for each lane, are summed in A, all else in double. Returns the sum of all squares, before that of the shift
+// was taken off.
+template <class A, bool around_zero, class T>
+GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, const T* h, Index stride,
+                                ActivationMoments& out) {
+    constexpr Index kTogether = 4 * kVirtualLanes;
+    Lanes16<double> sum = zero16<double>(), squares = zero16<double>();
+    for (Index first = 0; first < columns; first += kTogether) {
+        Deviations<A, around_zero> some{center, floor};
+        Index j = first;
+        for (; j + kVirtualLanes <= columns && j < first + kTogether; j += kVirtualLanes)
+            some.template add<true>(rows, h, stride, j, columns);
+        if (j < columns && j < first + kTogether) some.template add<false>(rows, h, stride, j, columns);
+        add_to(sum, to_double(some.sum));
+        add_to(squares, to_double(some.squares));
     }
     const double total = fold(sum);
     const double total_squares = fold(squares);
