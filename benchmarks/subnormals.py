@@ -22,6 +22,7 @@ class Case(NamedTuple):
     width: int = 64
     optimizer: Callable[[], object] = lambda: gm.SGD(RATE)
     share: float = 0.144
+    dtype: str = "float32"
 
 
 CASES = {
@@ -41,6 +42,11 @@ CASES = {
     "SiLU": Case("silu", share=0.28),
     "Softplus": Case("softplus", share=0.28),
     "sigmoid": Case("sigmoid", share=0.6),
+    # Weights of 1e-7, of which steps of Adam are to be a small part, too.
+    "float64, SGD": Case(share=5.5e-7, dtype="float64"),
+    "float64, momentum": Case(optimizer=lambda: gm.SGD(RATE, momentum=0.9), share=5.5e-7, dtype="float64"),
+    "float64, Adam": Case(optimizer=lambda: gm.Adam(RATE**2), share=5.5e-7, dtype="float64"),
+    "float64, RMSprop": Case(optimizer=lambda: gm.RMSprop(RATE**2), share=5.5e-7, dtype="float64"),
 }
 
 
@@ -53,7 +59,7 @@ PIXEL_STEPS = 20  # before anything is timed
 def trainer(case: Case, share: float) -> gm.Trainer:
     """Return one of a network whose weights are this share of 1 / √width."""
     init = gm.init.normal(std=share / case.width**0.5)
-    net = gm.mlp(64, 10, depth=DEPTH, width=case.width, activation=case.activation, init=init, seed=0)
+    net = gm.mlp(64, 10, depth=DEPTH, width=case.width, activation=case.activation, init=init, dtype=case.dtype, seed=0)
     return gm.Trainer(net, loss="cross_entropy", optimizer=case.optimizer(), record="full")
 
 
@@ -71,9 +77,10 @@ def alternating(steps: dict[str, Callable[[], object]], options: Namespace) -> d
 def vanishing(options: Namespace) -> None:
     """Print the cases whose gradients vanish."""
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((BATCH, 64)).astype(np.float32), rng.integers(0, 10, BATCH)
+    samples, y = rng.standard_normal((BATCH, 64)), rng.integers(0, 10, BATCH)
     table = Table("case", "healthy", "vanishing ÷ healthy", "layers with subnormal gradients", "largest share")
     for name, case in CASES.items():
+        x = samples.astype(case.dtype)
         trainers = {"healthy": trainer(case, 1), "vanishing": trainer(case, case.share)}
         times = alternating({name: partial(one.step, x, y) for name, one in trainers.items()}, options)
         shares = trainers["vanishing"].recording.grad_subnormal_fraction[-1]

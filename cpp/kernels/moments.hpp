@@ -72,19 +72,23 @@ GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, co
 }
 
 // Around zero, or where the values of a sigmoid lie, in T, if that is good enough: little of the squares cancels, and
-// none of them is out of range. Else in double around a value of the data: that is within √n standard deviations of the
-// mean, so that the square of the shift costs n units of the last place of a double at most.
+// none of them is out of range. Else, or where tiny numbers seem to be all there is, in double around a value of the
+// data: that is within √n standard deviations of the mean, so that the square of the shift costs n units of the last
+// place of a double at most.
 template <class T>
 static void centered_moments(bool around_half, Index rows, Index columns, const T* h, Index stride,
                              ActivationMoments& out) {
     constexpr double kLeft = sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
     // A number that is not subnormal, so that no sum is, and too small to be seen in a good one.
     constexpr T kFloor = 2 * kSmallestNormal<T>;
-    const double squares = around_half ? moments_around<T, false>(T(0.5), kFloor, rows, columns, h, stride, out)
-                                       : moments_around<T, true>(T(0), kFloor, rows, columns, h, stride, out);
-    if (out.squared_deviations > kLeft * squares && squares > 0x1p45 * kFloor) [[likely]]
-        return;
+    constexpr double kSmallestGood = 0x1p45 * kFloor;
     const double corner = static_cast<double>(h[0]);
+    if (corner == 0 || corner * corner >= kSmallestGood) [[likely]] {
+        const double squares = around_half ? moments_around<T, false>(T(0.5), kFloor, rows, columns, h, stride, out)
+                                           : moments_around<T, true>(T(0), kFloor, rows, columns, h, stride, out);
+        if (out.squared_deviations > kLeft * squares && squares >= kSmallestGood) [[likely]]
+            return;
+    }
     moments_around<double, false>(corner - corner == 0 ? corner : 0, 0.0, rows, columns, h, stride, out);
 }
 

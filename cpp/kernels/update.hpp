@@ -38,7 +38,7 @@ GM_INLINE Mask<T> is_tiny(Vec<T> x, Vec<T> limit) {
 }
 
 // How subnormal numbers are kept out of multiplications, all with the same bits: no gradient is tiny, or none matters;
-// all are, and are raised; or each vector is looked at, and those with tiny numbers are taken in double.
+// all are, and are raised; or each vector is looked at, and those with tiny numbers are taken carefully.
 enum class Tiny { none, all, some };
 
 // One vector: clipped, and taken by the rule.
@@ -82,14 +82,14 @@ struct Update {
 
     // Out of the way of the loop.
     [[gnu::noinline]] Vec<T> next_carefully(Vec<T> old, Index at, const GradientScale<T>& scale) const {
-        const CarefulFloat careful = gradient<CarefulFloat>(at, scale);
+        const Careful<T> careful = gradient<Careful<T>>(at, scale);
         if (rule.rests(old, careful.value(), state1 + at, state2 + at))
             return rule.next_at_rest(old, careful, state1 + at);
-        return rule.next(CarefulFloat(old), careful, state1 + at, state2 + at).value();
+        return rule.next(Careful<T>(old), careful, state1 + at, state2 + at).value();
     }
 
     GM_INLINE_MEMBER bool any_tiny(Index at) const {
-        const Vec<T> tiny_state = broadcast(T(0x1p-110f));
+        const Vec<T> tiny_state = scalar<T>(sizeof(T) == 4 ? 0x1p-110 : 0x1p-1006);
         Mask<T> found = is_tiny(load(g + at), tiny_gradient);
         if (state1) found = found | is_tiny(load(state1 + at), tiny_state);
         if (state2) found = found | is_tiny(load(state2 + at), tiny_state);
@@ -160,11 +160,14 @@ GM_INLINE void update_chunk(const Updating& update, double gradient_scale, Index
 }
 
 template <class Rule, class T>
+constexpr double kTinyGradient = sizeof(T) == 4 ? Rule::kTinyFloat : Rule::kTinyDouble;
+
+template <class Rule, class T>
 static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w, const T* g, const T* column_scales,
                         T* state1, T* state2, double* weight_squares, double* update_squares, Index out_stride) {
     const Rule rule(spec);
     const Vec<T> limit = scalar<T>(spec.clip_limit);
-    const Vec<T> tiny = scalar<T>(Rule::kTinyGradient / (spec.gradient_scale < 1 ? spec.gradient_scale : 1));
+    const Vec<T> tiny = scalar<T>(kTinyGradient<Rule, T> / (spec.gradient_scale < 1 ? spec.gradient_scale : 1));
     const Index width = vectors * kLanes<T>;
     const auto run = [&]<Tiny which>() {
         const Update<Rule, T, which> update{rule, tiny, limit, spec.clip_values, g, state1, state2};
@@ -178,10 +181,7 @@ static void update_with(const UpdateSpec& spec, Index rows, Index vectors, T* w,
         if (possible && tiny_chunk(rows, width, g, width)) return run.template operator()<Tiny::all>();
         if (possible && !met_subnormal()) return run.template operator()<Tiny::none>();
     }
-    if constexpr (sizeof(T) == sizeof(float))
-        run.template operator()<Tiny::some>();
-    else
-        run.template operator()<Tiny::none>();
+    run.template operator()<Tiny::some>();
 }
 
 template <class T>

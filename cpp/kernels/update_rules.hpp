@@ -1,8 +1,8 @@
 // What an optimizer makes of a weight, a gradient and its states, as in torch.optim. All arithmetic is in T, as
-// PyTorch's is. A rule takes vectors (Vec<T>), or CarefulFloats where numbers are tiny.
+// PyTorch's is. A rule takes vectors (Vec<T>), or careful ones where numbers are tiny.
 //
-// Where gradients vanish, what is taken from a weight is mostly too little to change it: the weight rests. A rule of
-// floats says when that is certain (rests), and does then what remains to be done (next_at_rest).
+// Where gradients vanish, what is taken from a weight is mostly too little to change it: the weight rests. A rule says
+// when that is certain (rests), and does then what remains to be done (next_at_rest).
 #pragma once
 
 #include "kernels/tiny.hpp"
@@ -18,15 +18,17 @@ GM_INLINE Vec<T> scalar(double x) {
 
 // A weight that may rest is at least so large; then half a unit of its last place is twice as much as this.
 constexpr double kRestingWeight = 0x1p-60;
-constexpr double kTooLittle = kRestingWeight * 0x1p-26;
+template <class T>
+constexpr double kTooLittle = kRestingWeight * (sizeof(T) == 4 ? 0x1p-26 : 0x1p-55);
 // The square of what is below it is zero.
-constexpr double kRootOfNothing = 0x1p-75;
+template <class T>
+constexpr double kRootOfNothing = sizeof(T) == 4 ? 0x1p-75 : 0x1p-538;
 
 // The limit of the gradients and states of which `taken` is taken from a weight, were they all 1.
 template <class T>
 GM_INLINE Vec<T> limit_at_rest(double taken) {
-    const double limit = kTooLittle / taken;
-    return scalar<T>(limit > kRootOfNothing ? kRootOfNothing : limit);
+    const double limit = kTooLittle<T> / taken;
+    return scalar<T>(limit > kRootOfNothing<T> ? kRootOfNothing<T> : limit);
 }
 
 template <class T>
@@ -61,8 +63,8 @@ struct SgdRule {
           has_momentum(s.momentum != 0),
           nesterov(s.nesterov),
           first(s.first_step) {}
-    // Below it, the products of a gradient may be subnormal.
-    static constexpr double kTinyGradient = 0x1p-100;
+    // Gradients below it may have products that are subnormal.
+    static constexpr double kTinyFloat = 0x1p-100, kTinyDouble = 0x1p-996;
     template <class V>
     GM_INLINE_MEMBER V next(V w, V g, T* state1, T*) const {
         if (has_decay) g = fma(decay, w, g);
@@ -116,7 +118,7 @@ struct AdamRule {
           epsilon(scalar<T>(s.epsilon)),
           at_rest(limit_at_rest<T>(s.learning_rate / s.correction1 / s.epsilon)),
           has_decay(decay.v[0] != 0) {}
-    static constexpr double kTinyGradient = 0x1p-52;  // of its square, a thousandth is taken
+    static constexpr double kTinyFloat = 0x1p-52, kTinyDouble = 0x1p-500;  // of a square, a thousandth is taken
     template <class V>
     GM_INLINE_MEMBER V next(V w, V g, T* state1, T* state2) const {
         w = w * shrink;
@@ -156,7 +158,7 @@ struct RmspropRule {
           momentum(scalar<T>(s.momentum)),
           at_rest(limit_at_rest<T>(s.learning_rate / s.epsilon)),
           has_momentum(s.momentum != 0) {}
-    static constexpr double kTinyGradient = 0x1p-52;
+    static constexpr double kTinyFloat = 0x1p-52, kTinyDouble = 0x1p-500;
     template <class V>
     GM_INLINE_MEMBER V next(V w, V g, T* state1, T* state2) const {
         const V square = fma(rest * g, g, alpha * V(load(state1)));

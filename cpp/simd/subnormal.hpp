@@ -91,6 +91,30 @@ GM_INLINE Vec<T> lowered_product(Vec<T> a, Vec<T> b) {
     return copysign(select(small, from_bits<T>(bits_of(units) - bits_of(base)), normal), product);
 }
 
+// a · b + c, rounded once, where all of it may be subnormal. Quick if |a| and |c| are below 2^-500 (floats: 2^-52) and
+// |b| lies between 2^-60 and 2.
+template <class T>
+GM_INLINE Vec<T> careful_sum(Vec<T> a, Vec<T> b, Vec<T> c) {
+    using C = RaiseConstants<T, kRaise<T>>;
+    const Vec<T> limit = broadcast<T>(C::lower * T(0x1p12));
+    const Mask<T> quick =
+        (abs(a) < limit) & (abs(c) < limit) & (abs(b) >= broadcast(T(0x1p-60))) & (abs(b) <= broadcast(T(2)));
+    if (!kFused || any(~quick)) return fma(a, b, c);
+    const Vec<T> raised_a = raised(a), raised_c = raised(c);
+    const Vec<T> sum = fma(raised_a, b, raised_c);
+    const Mask<T> small = abs(sum) < broadcast<T>(C::smallest_normal_raised);
+    // In units of the smallest subnormal, with the sign that makes the sum positive.
+    const auto units_of = [&](Vec<T> x) __attribute__((always_inline)) {
+        return from_bits<T>(bits_of(keep(small, x)) ^ (bits_of(sum) & sign_bit<T>())) * broadcast<T>(C::units);
+    };
+    const Vec<T> base = broadcast<T>(C::integer_base);
+    const Vec<T> units_of_c = units_of(raised_c);
+    if (any(abs(units_of_c) >= base)) return fma(a, b, c);
+    const Vec<T> units = fma(units_of(raised_a), b, base + units_of_c);
+    const Vec<T> few = from_bits<T>(bits_of(units) - bits_of(base));
+    return select(small, copysign(few, sum), select(small, broadcast<T>(1), sum) * broadcast<T>(C::lower));
+}
+
 // Whether a · b, or one of its factors that are not zero, may be subnormal in some lane.
 template <class T>
 GM_INLINE bool may_be_subnormal(Vec<T> a, Vec<T> b) {

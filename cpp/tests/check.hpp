@@ -104,6 +104,16 @@ T multiply_add(const KernelTable<T>& table, T a, T b, T c) {
 template <class T>
 constexpr double kEpsilon = sizeof(T) == 4 ? 0x1p-23 : 0x1p-52;
 
+// Of the smallest subnormal number.
+template <class T>
+constexpr int kSmallestExponent = sizeof(T) == 4 ? -149 : -1074;
+
+// The numbers from `begin` to `end` become 2^exponent times as large.
+template <class T>
+void scale(std::vector<T>& numbers, Index begin, Index end, int exponent) {
+    for (Index i = begin; i < end; ++i) numbers[i] = std::ldexp(numbers[i], exponent);
+}
+
 inline std::string at(std::initializer_list<std::pair<const char*, Index>> where) {
     std::string text;
     for (const auto& [name, value] : where)
@@ -134,5 +144,7 @@ template <class T>
 void try_updates(const KernelTable<T>& table, Report& report);
 template <class T>
 void try_tiny(const KernelTable<T>& table, Report& report);
+template <class T>
+void try_tiny_updates(const KernelTable<T>& table, Report& report);
 
 }  // namespace gradiometer::test

@@ -19,7 +19,7 @@ bool try_all() {
         {"matmul", try_matmul<T>},         {"panels", try_panels<T>},         {"activations", try_activations<T>},
         {"dropout", try_dropout<T>},       {"batch norm", try_batch_norm<T>}, {"losses", try_losses<T>},
         {"statistics", try_statistics<T>}, {"updates", try_updates<T>},       {"layer norm", try_layer_norm<T>},
-        {"residual", try_residual<T>},     {"tiny numbers", try_tiny<T>},
+        {"residual", try_residual<T>},     {"tiny numbers", try_tiny<T>},     {"tiny updates", try_tiny_updates<T>},
     };
     bool good = true;
     std::map<std::string, std::pair<std::string, uint64_t>> fused_bits;

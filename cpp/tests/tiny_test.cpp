@@ -14,14 +14,6 @@ constexpr int kRaise = sizeof(T) == 4 ? 64 : 512;
 template <class T>
 constexpr int kRaiseMixed = sizeof(T) == 4 ? 48 : 512;
 
-template <class T>
-constexpr int kSmallestExponent = sizeof(T) == 4 ? -149 : -1074;
-
-template <class T>
-void scale(std::vector<T>& numbers, Index begin, Index end, int exponent) {
-    for (Index i = begin; i < end; ++i) numbers[i] = std::ldexp(numbers[i], exponent);
-}
-
 // start + Σ a(k) b(k), computed `raise` powers of two higher.
 template <class T, class A, class B>
 T raised_chain(const KernelTable<T>& table, int raise, Index count, T start, const A& a, const B& b) {
@@ -226,100 +218,6 @@ void elementwise(const KernelTable<T>& table, Report& report) {
             report.equal(slope[i], static_cast<T>(factor), "slope at a tiny number");
         }
     }
-    UpdateSpec spec{};
-    spec.rule = UpdateRule::sgd;
-    spec.learning_rate = 0.75;
-    spec.gradient_scale = 0.6;
-    constexpr Index height = 4000;
-    const Index count = height * table.lanes;
-    std::vector<T> w = numbers.array<T>(count), g = numbers.array<T>(count);
-    scale(w, 0, count / 2, kSmallestExponent<T> + 11);
-    scale(g, 0, count, kSmallestExponent<T> + 12);
-    const std::vector<T> before = w;
-    table.update(spec, height, 1, w.data(), g.data(), nullptr, nullptr, nullptr, nullptr, nullptr, 0);
-    for (Index i = 0; i < count; ++i)
-        report.equal(w[i], multiply_add(table, T(-0.75), g[i] * static_cast<T>(0.6), before[i]), "tiny gradient");
-}
-
-// One entry, as update_rules.hpp says it.
-template <class T>
-T updated(const KernelTable<T>& table, const UpdateSpec& spec, T w, T g, T& first, T& second) {
-    const auto as = [](double x) { return static_cast<T>(x); };
-    const auto fma = [&](T a, T b, T c) { return multiply_add(table, a, b, c); };
-    g *= as(spec.gradient_scale);
-    if (spec.clip_values) g = std::min(as(spec.clip_limit), std::max(-as(spec.clip_limit), g));
-    if (spec.weight_decay != 0) g = fma(as(spec.weight_decay), w, g);
-    if (spec.rule == UpdateRule::sgd) {
-        first = fma(as(1 - spec.dampening), g, as(spec.momentum) * first);
-        return fma(-as(spec.learning_rate), spec.nesterov ? fma(as(spec.momentum), first, g) : first, w);
-    }
-    T& squares = spec.rule == UpdateRule::rmsprop ? first : second;
-    squares = fma(as(1 - spec.beta2) * g, g, as(spec.beta2) * squares);
-    if (spec.rule == UpdateRule::rmsprop) {
-        second = fma(as(spec.momentum), second, g / (std::sqrt(squares) + as(spec.epsilon)));
-        return fma(-as(spec.learning_rate), second, w);
-    }
-    first = fma(as(1 - spec.beta1), g, as(spec.beta1) * first);
-    const T root = fma(std::sqrt(squares), as(1 / std::sqrt(spec.correction2)), as(spec.epsilon));
-    return fma(-as(spec.learning_rate / spec.correction1), first / root, w);
-}
-
-// Gradients, states and weights of all sizes from tiny to healthy. Each entry has its own exponent, or those of a
-// vector share one and most mean squares are zero, so that whole vectors of weights stay as they are.
-template <class T>
-void optimizers(const KernelTable<T>& table, Report& report, const UpdateSpec& spec, bool alike) {
-    constexpr Index height = 1000;
-    const Index count = height * table.lanes;
-    Numbers numbers(static_cast<uint64_t>(spec.rule) + 11);
-    const auto all_sizes = [&](int lowest, int highest) {
-        std::vector<T> out = numbers.array<T>(count);
-        int exponent = 0;
-        for (Index i = 0; i < count; ++i) {
-            if (!alike || i % table.lanes == 0)
-                exponent = lowest + static_cast<int>((numbers.next() + 1) / 2 * (highest - lowest));
-            out[i] = std::ldexp(out[i], exponent);
-        }
-        return out;
-    };
-    constexpr int e = kSmallestExponent<T>;
-    std::vector<T> w = all_sizes(alike ? -65 : e, 0), first = all_sizes(e, e / 3), second = all_sizes(e, e / 3);
-    const std::vector<T> g = all_sizes(e, e / 4);
-    if (spec.rule != UpdateRule::sgd) {
-        std::vector<T>& squares = spec.rule == UpdateRule::rmsprop ? first : second;
-        for (Index i = 0; i < count; ++i) squares[i] = alike && i / table.lanes % 4 != 0 ? T(0) : std::fabs(squares[i]);
-    }
-    std::vector<T> w_wanted = w, first_wanted = first, second_wanted = second;
-    table.update(spec, height, 1, w.data(), g.data(), nullptr, first.data(), second.data(), nullptr, nullptr, 0);
-    for (Index i = 0; i < count; ++i) {
-        w_wanted[i] = updated(table, spec, w_wanted[i], g[i], first_wanted[i], second_wanted[i]);
-        const std::string where = " of a tiny gradient " + at({{"rule", static_cast<Index>(spec.rule)}, {"i", i}});
-        report.equal(w[i], w_wanted[i], "update" + where);
-        report.equal(first[i], first_wanted[i], "first state" + where);
-        if (spec.rule != UpdateRule::rmsprop || spec.momentum != 0)
-            report.equal(second[i], second_wanted[i], "second state" + where);
-    }
-}
-
-// A weight whose last bit is set, and a change just below half of that bit: rounded twice, it would become the next
-// number. A tiny gradient beside it takes the vector through double.
-template <class T>
-void rounded_once(const KernelTable<T>& table, Report& report) {
-    const T ulp = std::numeric_limits<T>::epsilon();
-    UpdateSpec spec{};
-    spec.rule = UpdateRule::sgd;
-    spec.first_step = true;
-    spec.gradient_scale = 1;
-    spec.momentum = 0.5;
-    spec.learning_rate = static_cast<double>(1 + ulp);
-    for (const T sign : {T(1), T(-1)}) {
-        const T weight = sign * (1 + ulp), gradient = -sign * (1 - ulp) * ulp / 2;
-        std::vector<T> w(table.lanes, weight), g(table.lanes, gradient), state(table.lanes);
-        g[0] = std::numeric_limits<T>::denorm_min();
-        table.update(spec, 1, 1, w.data(), g.data(), nullptr, state.data(), nullptr, nullptr, nullptr, 0);
-        report.equal(w[0], weight, "changed by a tiny gradient");
-        const T wanted = multiply_add(table, -(1 + ulp), gradient, weight);
-        for (Index i = 1; i < table.lanes; ++i) report.equal(w[i], wanted, "rounded twice");
-    }
 }
 
 }  // namespace
@@ -343,33 +241,6 @@ void try_tiny(const KernelTable<T>& table, Report& report) {
          {std::pair{0, e + 20}, {e + 20, 0}, {e / 2, e / 2}, {e / 2 - 6, e / 2}, {e / 2 - 40, e / 2}, {e / 3, e / 3}})
         outer_products(table, report, x_exponent, dy_exponent);
     elementwise(table, report);
-    UpdateSpec spec{};
-    spec.learning_rate = 0.01;
-    spec.momentum = 0.9;
-    spec.beta1 = 0.9;
-    spec.beta2 = 0.999;
-    spec.epsilon = 1e-8;
-    spec.correction1 = 0.1;
-    spec.correction2 = 0.001;
-    spec.clip_limit = 0.5;
-    for (const UpdateRule rule : {UpdateRule::sgd, UpdateRule::adam, UpdateRule::rmsprop})
-        for (const bool more : {false, true}) {
-            spec.rule = rule;
-            spec.gradient_scale = more ? 0.3 : 1;
-            spec.weight_decay = more && rule != UpdateRule::rmsprop ? 1e-4 : 0;
-            spec.nesterov = spec.clip_values = more;
-            spec.momentum = 0.9;
-            for (const bool alike : {false, true}) optimizers(table, report, spec, alike);
-            if (rule == UpdateRule::sgd) continue;
-            spec.momentum = 0;
-            // Rates with which a change shows in small weights, or in none but in the mean squares.
-            for (const double rate : {1e-16, 1e-7, 0.01, 1e3}) {
-                spec.learning_rate = rate;
-                optimizers(table, report, spec, true);
-            }
-            spec.learning_rate = 0.01;
-        }
-    rounded_once(table, report);
 }
 
 template void try_tiny(const KernelTable<float>&, Report&);
