@@ -52,6 +52,13 @@ def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 
 
+@pytest.mark.parametrize(("rows", "threads"), [(64, 2), (128, 2), (96, 3), (128, 4), (20, 2)])
+def test_batch_norm_gives_the_same_bits_where_threads_have_whole_groups_of_rows(rows, threads):
+    expected, found = (train(NORMED * 3, count, "float32", rows=rows) for count in (1, threads))
+    for key, value in expected.items():
+        assert np.array_equal(value, found[key]), key
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [1, 5, 8, 9])
 def test_a_few_rows_through_large_layers_give_the_same_bits(rows, dtype):

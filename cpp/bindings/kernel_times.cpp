@@ -126,8 +126,9 @@ class Layer {
     }
 
     void batch_norm_group() {
-        for (Index row = 0; row < rows_; row += kRowGroup)
-            table_.batch_norm_group(std::min(kRowGroup, rows_ - row), columns_, x() + row * columns_, columns_,
+        constexpr Index kGroup = 32;
+        for (Index row = 0; row < rows_; row += kGroup)
+            table_.batch_norm_group(std::min(kGroup, rows_ - row), columns_, x() + row * columns_, columns_,
                                     sums_.data(), sums_.data() + columns_);
     }
 

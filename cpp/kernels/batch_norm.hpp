@@ -7,14 +7,14 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// Σ term(row) over the rows of a group: chunk by chunk, and these in order.
-template <class T, class Term>
-GM_INLINE Vec<T> sum_of_group(Index rows, Term add_term) {
+// A sum over the rows of a group: chunk by chunk, and these in order. add(sum, row) is a sum with the term of that row.
+template <class T, class Add>
+GM_INLINE Vec<T> sum_of_group(Index rows, Add add) {
     Vec<T> sum = zero<T>();
     for (Index begin = 0; begin < rows; begin += kRowChunk) {
         Vec<T> chunk = zero<T>();
         for_rows(rows - begin < kRowChunk ? rows - begin : kRowChunk,
-                 [&](Index r) __attribute__((always_inline)) { chunk = add_term(chunk, begin + r); });
+                 [&](Index r) __attribute__((always_inline)) { chunk = add(chunk, begin + r); });
         sum = sum + chunk;
     }
     return sum;
@@ -41,27 +41,26 @@ void batch_norm_group(Index rows, Index columns, const T* z, Index stride, T* me
 constexpr Index kMergedColumns = 32;
 
 template <class T>
-void batch_norm_merge(Index batch, Index columns, const T* means, const T* squared_deviations, Index group_stride,
-                      double eps, T* mean, T* variance, T* inverse_std) {
-    const double share = 1.0 / static_cast<double>(batch);
+void batch_norm_merge(Index batch, Index group, Index columns, const T* means, const T* squared_deviations,
+                      Index group_stride, double eps, T* mean, T* variance, T* inverse_std) {
     const auto weight = [&](Index begin) __attribute__((always_inline)) {
-        return static_cast<double>(batch - begin < kRowGroup ? batch - begin : kRowGroup);
+        return static_cast<double>(batch - begin < group ? batch - begin : group);
     };
     for (Index first = 0; first < columns; first += kMergedColumns) {
         const Index width = columns - first < kMergedColumns ? columns - first : kMergedColumns;
         double center[kMergedColumns] = {};
         double squares[kMergedColumns] = {};
-        for (Index begin = 0, at = first; begin < batch; begin += kRowGroup, at += group_stride)
+        for (Index begin = 0, at = first; begin < batch; begin += group, at += group_stride)
             for (Index j = 0; j < width; ++j) center[j] += weight(begin) * static_cast<double>(means[at + j]);
-        for (Index j = 0; j < width; ++j) center[j] *= share;
-        for (Index begin = 0, at = first; begin < batch; begin += kRowGroup, at += group_stride) {
+        for (Index j = 0; j < width; ++j) center[j] /= static_cast<double>(batch);
+        for (Index begin = 0, at = first; begin < batch; begin += group, at += group_stride) {
             for (Index j = 0; j < width; ++j) {
                 const double shift = static_cast<double>(means[at + j]) - center[j];
                 squares[j] += static_cast<double>(squared_deviations[at + j]) + weight(begin) * shift * shift;
             }
         }
         for (Index j = 0; j < width; ++j) {
-            const double biased = squares[j] * share;
+            const double biased = squares[j] / static_cast<double>(batch);
             mean[first + j] = static_cast<T>(center[j]);
             variance[first + j] = static_cast<T>(biased);
             inverse_std[first + j] = static_cast<T>(1.0 / __builtin_sqrt(biased + eps));

@@ -24,7 +24,6 @@ using Index = ptrdiff_t;
 
 constexpr Index kAlignment = 64;    // bytes: a cache line, and the widest vector
 constexpr Index kRowChunk = 8;      // rows of a batch
-constexpr Index kRowGroup = 32;     // rows of a batch for batch norm; a multiple of kRowChunk
 constexpr Index kInnerChunk = 128;  // rows of a parameter in panels; a multiple of every panel width
 
 enum class ActivationKind : int {
@@ -171,13 +170,14 @@ struct KernelTable {
                           Index dh_stride, const T* kept, Index kept_stride, T* dz, Index dz_stride,
                           ChunkSquares* squares);
 
-    // ---- batch norm: batch_norm.hpp. `rows` is at most one group in *_group, one chunk in *_chunk. Per-column arrays
-    // padded.
+    // ---- batch norm: batch_norm.hpp. A group is some chunks of rows; `rows` is at most one chunk in *_chunk.
+    // Per-column arrays padded.
 
     // Mean of each column over a group of rows, and sum of squared deviations from it; in T.
     void (*batch_norm_group)(Index rows, Index columns, const T* z, Index stride, T* mean, T* squared_deviations);
-    // Merges groups (each array groups × group_stride) in double: mean, biased variance, 1 / sqrt(variance + eps).
-    void (*batch_norm_merge)(Index batch, Index columns, const T* means, const T* squared_deviations,
+    // Merges groups of `group` rows (each array groups × group_stride) in double: mean, biased variance,
+    // 1 / sqrt(variance + eps).
+    void (*batch_norm_merge)(Index batch, Index group, Index columns, const T* means, const T* squared_deviations,
                              Index group_stride, double eps, T* mean, T* variance, T* inverse_std);
     // normalized = (z - mean) · inverse_std, in place if the same; y = gamma · normalized + beta (null: 1 and 0).
     // normalized may be null.
@@ -188,7 +188,7 @@ struct KernelTable {
     // there.
     void (*batch_norm_backward_chunk)(Index rows, Index columns, const T* dy, Index dy_stride, const T* normalized,
                                       Index normalized_stride, bool accumulate, T* sum, T* product_sum);
-    // out = Σ over the chunks of a chunk_stride-spaced array, in double, rounded to T.
+    // out = Σ over the chunks (or groups) of a chunk_stride-spaced array, in double, rounded to T.
     void (*sum_chunks)(Index chunks, Index columns, const T* partial, Index chunk_stride, T* out);
     // dz = gamma · inverse_std · (dy - sum / batch - normalized · product_sum / batch). dz may be dy or normalized.
     void (*batch_norm_backward_apply)(Index rows, Index columns, Index batch, const T* dy, Index dy_stride,
@@ -243,8 +243,9 @@ struct KernelTable {
 
     // ---- moments.hpp
 
-    // Moments of each chunk of rows of h. `kept` as in backpropagate (with from_output, the identity's φ′ is 1).
-    // alive (padded, accumulates): nonzero in each column where φ′ was nonzero in any row.
+    // Moments of each chunk of rows of h: up to eight rows of four columns are summed in T, all else in double; where
+    // squares cancel or are out of range, everything. `kept` as in backpropagate (with from_output, the identity's φ′
+    // is 1). alive (padded, accumulates): nonzero in each column where φ′ was nonzero in any row.
     void (*activation_moments)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h,
                                Index h_stride, const T* kept, Index kept_stride, double threshold,
                                ActivationMoments* out, T* alive);

@@ -1,5 +1,5 @@
 // What a recording says of the output of an activation: mean, deviation, how much of it is flat, which units are alive.
-// Sums over the columns of a chunk of rows in the element type, all else in double.
+// Of a chunk of rows, up to four columns for each virtual lane are summed in the element type, all else in double.
 #pragma once
 
 #include "kernels/chunk.hpp"
@@ -81,7 +81,7 @@ static void centered_moments(bool around_half, Index rows, Index columns, const 
     constexpr double kLeft = sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
     // A number that is not subnormal, so that no sum is, and too small to be seen in a good one.
     constexpr T kFloor = 2 * kSmallestNormal<T>;
-    constexpr double kSmallestGood = 0x1p45 * kFloor;
+    constexpr double kSmallestGood = (sizeof(T) == 4 ? 0x1p45 : 0x1p75) * kFloor;
     const double corner = static_cast<double>(h[0]);
     if (corner == 0 || corner * corner >= kSmallestGood) [[likely]] {
         const double squares = around_half ? moments_around<T, false>(T(0.5), kFloor, rows, columns, h, stride, out)
@@ -112,7 +112,7 @@ GM_INLINE Ints<T> count_flat_vector(Ints<T> below, Slope slope, Index rows, cons
 }
 
 // The least |slope| of each column of a whole chunk; not of all its rows, where that of the first is under the limit,
-// as it mostly is where flat slopes are common.
+// as it mostly is where flat slopes are common. A NaN is passed over, or stays if the first row has it.
 template <class Slope, class T>
 GM_INLINE Vec<T> least_slope(Slope slope, const T* kept, Index stride, T limit) {
     if constexpr (FallsWithMagnitude<Slope>) {
@@ -122,7 +122,7 @@ GM_INLINE Vec<T> least_slope(Slope slope, const T* kept, Index stride, T limit) 
     } else {
         Vec<T> least = abs(slope.of(load(kept)));
         if (any(~(least >= broadcast(limit)))) return least;
-        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) least = min(least, abs(slope.of(load(kept + r * stride))));
+        GM_UNROLL for (Index r = 1; r < kRowChunk; ++r) least = min(abs(slope.of(load(kept + r * stride))), least);
         return least;
     }
 }

@@ -7,11 +7,19 @@
 namespace gradiometer {
 namespace {
 
+// How many rows are summed together before the threads read the sums of each other: few enough that the threads of most
+// machines have whole groups, and up to 32, beyond which there is little more to gain.
+Index rows_of_group(Index batch) {
+    Index rows = kRowChunk;
+    while (rows < 32 && 8 * rows <= batch) rows *= 2;
+    return rows;
+}
+
 // Whether the rows of a group belong to more than one thread.
-bool groups_are_split(Index rows, int threads) {
+bool groups_are_split(Index batch, int threads) {
     for (int thread = 1; thread < threads; ++thread) {
-        const Index begin = rows_of_thread(rows, thread, threads).begin;
-        if (begin % kRowGroup != 0 && begin < rows) return true;
+        const Index begin = rows_of_thread(batch, thread, threads).begin;
+        if (begin % rows_of_group(batch) != 0 && begin < batch) return true;
     }
     return false;
 }
@@ -20,9 +28,10 @@ bool groups_are_split(Index rows, int threads) {
 // come before the meeting; those that go on in the rows of another thread after it, and then the threads meet again.
 template <class T, class Work>
 void for_groups(Pass<T>& pass, Team& team, RowRange mine, Work work) {
-    RowRange group{(mine.begin + kRowGroup - 1) / kRowGroup * kRowGroup, 0};
+    const Index rows = rows_of_group(pass.rows);
+    RowRange group{(mine.begin + rows - 1) / rows * rows, 0};
     const auto ends_by = [&](Index row) {
-        group.end = std::min(group.begin + kRowGroup, pass.rows);
+        group.end = std::min(group.begin + rows, pass.rows);
         return group.end <= row;
     };
     for (; group.begin < mine.end && ends_by(mine.end); group.begin = group.end) work(group);
@@ -56,7 +65,8 @@ void take_batch_statistics(Pass<T>& pass, Team& team, int thread, RowRange mine,
     if (pass.stopped) return;
     T* mean = work.norm_merged(block.norm, thread, 0);
     T* variance = work.norm_merged(block.norm, thread, 1);
-    pass.kernels.batch_norm_merge(pass.rows, width, means, squares, partial_at<T>(block, kRowGroup), block.eps, mean,
+    const Index rows = rows_of_group(pass.rows);
+    pass.kernels.batch_norm_merge(pass.rows, rows, width, means, squares, partial_at<T>(block, rows), block.eps, mean,
                                   variance, work.norm_merged(block.norm, thread, 2));
     if (thread == 0) {
         RunningStatistics<T>& running = pass.running[block.norm];
@@ -84,7 +94,7 @@ void batch_norm_backward_sums(Pass<T>& pass, RowRange mine, RowRange chunk, Inde
     const Block& block = pass.plan.blocks[number];
     Workspace<T>& work = pass.work;
     const Index stride = work.stride(number);
-    const Index group = chunk.begin / kRowGroup * kRowGroup;
+    const Index group = chunk.begin - chunk.begin % rows_of_group(pass.rows);
     const bool adds = group >= mine.begin && group < chunk.begin;
     const Index at = partial_at<T>(block, adds ? group : chunk.begin);
     pass.kernels.batch_norm_backward_chunk(
@@ -106,10 +116,10 @@ void join_backward_sums(Pass<T>& pass, Team& team, int thread, RowRange mine, In
             for (const int which : {2, 3}) add(work.norm_partial(block.norm, which), group.begin, chunk);
     });
     if (pass.stopped) return;
-    const Index groups = (pass.rows + kRowGroup - 1) / kRowGroup;
+    const Index rows = rows_of_group(pass.rows);
     for (const int which : {0, 1})
-        pass.kernels.sum_chunks(groups, width, work.norm_partial(block.norm, 2 + which),
-                                partial_at<T>(block, kRowGroup), work.norm_merged(block.norm, thread, which));
+        pass.kernels.sum_chunks((pass.rows + rows - 1) / rows, width, work.norm_partial(block.norm, 2 + which),
+                                partial_at<T>(block, rows), work.norm_merged(block.norm, thread, which));
     if (thread == 0 && block.gamma != kNone) {
         std::copy_n(work.norm_merged(block.norm, thread, 0), width, pass.parameters.gradients(block.beta));
         std::copy_n(work.norm_merged(block.norm, thread, 1), width, pass.parameters.gradients(block.gamma));

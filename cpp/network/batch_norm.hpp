@@ -1,5 +1,6 @@
 // Batch norm in the passes: the only layer for which the threads meet on their way through the network. What they read
-// of each other is the sums of groups of rows; where a group has rows of several threads, they meet once more.
+// of each other is the sums of groups of up to 32 rows. Where a group has rows of several threads, the thread with the
+// first of them reads the rows (on the way back, the sums of the chunks) of the others, and they meet once more.
 #pragma once
 
 #include "network/pass.hpp"

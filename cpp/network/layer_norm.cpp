@@ -3,6 +3,7 @@
 #include <algorithm>
 
 namespace gradiometer {
+
 template <class T>
 void layer_norm_rows(Pass<T>& pass, RowRange mine, Index number, const T* z, Index z_stride, T* y, Index y_stride) {
     const Block& block = pass.plan.blocks[number];

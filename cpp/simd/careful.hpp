@@ -60,6 +60,7 @@ struct CarefulFloat {
     friend GM_INLINE_MEMBER void store(float* to, CarefulFloat a) { store(to, a.value()); }
 };
 
+// A vector of doubles. What is not a product or a sum of products is plain: of tiny numbers, it is rare.
 struct CarefulDouble {
     Vec<double> x;
 

@@ -173,7 +173,7 @@ GM_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 }
 #endif
 
-// The larger of |a| and |b|; where one of them is a NaN, either.
+// The larger of |a| and |b|. Where b is a NaN, it is |a|; where a is one, |b| or the NaN.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 constexpr int kLargerMagnitude = 0b1011;
 GM_INLINE Vec<float> max_magnitude(Vec<float> a, Vec<float> b) {
@@ -185,7 +185,7 @@ GM_INLINE Vec<double> max_magnitude(Vec<double> a, Vec<double> b) {
 #else
 template <class T>
 GM_INLINE Vec<T> max_magnitude(Vec<T> a, Vec<T> b) {
-    return max(abs(a), abs(b));
+    return max(abs(b), abs(a));
 }
 #endif
 

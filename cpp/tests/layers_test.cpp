@@ -10,7 +10,8 @@ void try_batch_norm(const KernelTable<T>& table, Report& report) {
     for (const auto& [rows, width] :
          std::vector<std::pair<Index, Index>>{{2, 1}, {3, 7}, {8, 16}, {9, 17}, {21, 33}, {32, 5}, {75, 40}}) {
         const Index batch = rows, columns = width;  // not every compiler lets a lambda capture a binding
-        const Index stride = padded<T>(columns), groups = (batch + kRowGroup - 1) / kRowGroup;
+        const Index group = batch < 64 ? 16 : 32;
+        const Index stride = padded<T>(columns), groups = (batch + group - 1) / group;
         Numbers numbers(static_cast<uint64_t>(batch * 100 + columns));
         const std::vector<T> z = numbers.padded_rows<T>(batch, columns), gamma = numbers.padded_rows<T>(1, columns),
                              beta = numbers.padded_rows<T>(1, columns), above = numbers.padded_rows<T>(batch, columns);
@@ -18,18 +19,18 @@ void try_batch_norm(const KernelTable<T>& table, Report& report) {
             inverse(stride);
         std::vector<T> normalized(z.size()), y(z.size()), sums(groups * stride), products(groups * stride), sum(stride),
             product(stride);
-        for (Index row = 0, at = 0; row < batch; row += kRowGroup, at += stride)
-            table.batch_norm_group(std::min(kRowGroup, batch - row), columns, z.data() + row * stride, stride,
+        for (Index row = 0, at = 0; row < batch; row += group, at += stride)
+            table.batch_norm_group(std::min(group, batch - row), columns, z.data() + row * stride, stride,
                                    means.data() + at, squares.data() + at);
-        table.batch_norm_merge(batch, columns, means.data(), squares.data(), stride, 1e-5, mean.data(), variance.data(),
-                               inverse.data());
+        table.batch_norm_merge(batch, group, columns, means.data(), squares.data(), stride, 1e-5, mean.data(),
+                               variance.data(), inverse.data());
         table.batch_norm_apply(batch, columns, z.data(), stride, mean.data(), inverse.data(), gamma.data(), beta.data(),
                                normalized.data(), stride, y.data(), stride);
         std::vector<T> dz = above;
         for (Index row = 0; row < batch; row += kRowChunk) {
-            const Index at = row / kRowGroup * stride;
+            const Index at = row / group * stride;
             table.batch_norm_backward_chunk(std::min(kRowChunk, batch - row), columns, dz.data() + row * stride, stride,
-                                            normalized.data() + row * stride, stride, row % kRowGroup != 0,
+                                            normalized.data() + row * stride, stride, row % group != 0,
                                             sums.data() + at, products.data() + at);
         }
         table.sum_chunks(groups, columns, sums.data(), stride, sum.data());

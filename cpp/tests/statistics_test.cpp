@@ -100,30 +100,39 @@ void try_columns(const KernelTable<T>& table, Report& report) {
     }
 }
 
-// Activations of what kind and where they lie; whether sums in double are promised.
+// Activations of what kind and where they lie; whether sums in double are promised; whether there is a NaN,
+// with a flat slope above it.
 template <class T>
 struct Values {
     ActivationKind kind;
     T mean, scale;
-    bool in_double;
+    bool in_double = false, with_nan = false;
 };
 
-// Slopes of which few, or none with `is_steep`, are flat.
+// Slopes of which few, or none with `is_steep`, are flat: kept ones, or those that the outputs of tanh say.
 template <class T>
 void try_moments_of(const KernelTable<T>& table, Index columns, const Values<T>& values, bool is_steep,
                     Report& report) {
     const Index rows = 1 + columns % 13, stride = padded<T>(columns), chunks = (rows + kRowChunk - 1) / kRowChunk;
+    const bool from_output = values.kind == ActivationKind::tanh;
     Numbers numbers(static_cast<uint64_t>(columns));
     std::vector<T> h = numbers.padded_rows<T>(rows, columns), slope = numbers.padded_rows<T>(rows, columns);
     for (T& x : h) x = values.mean + values.scale * x;
     if (is_steep)
         for (T& x : slope) x = std::copysign(std::fabs(x) + T(0.25), x);
+    if (values.with_nan && rows > 3) {
+        const Index nan = 3 * stride + columns / 2, flat = nan - stride;
+        h[nan] = slope[nan] = std::numeric_limits<T>::quiet_NaN();
+        h[flat] = T(0.99);
+        slope[flat] = T(0.01);
+    }
+    const auto slope_at = [&](Index i) { return from_output ? multiply_add(table, -h[i], h[i], T(1)) : slope[i]; };
     std::vector<ActivationMoments> out(chunks);
     std::vector<T> alive(stride);
     std::vector<uint8_t> wanted_alive(columns);
     double saturated = 0, wanted_saturated = 0;
-    table.activation_moments({values.kind, 0, 0}, false, rows, columns, h.data(), stride, slope.data(), stride, 0.25,
-                             out.data(), alive.data());
+    table.activation_moments({values.kind, 0, 0}, from_output, rows, columns, h.data(), stride,
+                             from_output ? h.data() : slope.data(), stride, 0.25, out.data(), alive.data());
     for (Index chunk = 0; chunk < chunks; ++chunk) {
         const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
         double mean = 0, squares = 0;
@@ -132,21 +141,23 @@ void try_moments_of(const KernelTable<T>& table, Index columns, const Values<T>&
             for (Index j = 0; j < columns; ++j) mean += static_cast<double>(h[r * stride + j]) / count;
         for (Index r = begin; r < end; ++r) {
             for (Index j = 0; j < columns; ++j) {
+                const T derivative = slope_at(r * stride + j);
                 squares += std::pow(static_cast<double>(h[r * stride + j]) - mean, 2);
-                wanted_saturated += std::fabs(static_cast<double>(slope[r * stride + j])) < 0.25;
-                wanted_alive[j] |= slope[r * stride + j] != 0;
+                wanted_saturated += std::fabs(static_cast<double>(derivative)) < 0.25;
+                wanted_alive[j] |= derivative != 0;
             }
         }
-        // Eight rows in T: as many roundings of what lies within a few deviations. What cancels of the squares leaves a
-        // 16th, or of doubles 2⁻²⁰.
+        // Eight rows of four columns in T: as many roundings of what lies within a few deviations, or fewer, and of the
+        // squares, of which no more cancels than leaves a 16th, or of doubles 2⁻²⁰.
         const double deviation = std::sqrt(squares / count);
-        const double unit = values.in_double ? 1e-13 : 8 * kEpsilon<T>;
+        const double unit = values.in_double ? 1e-13 : 12 * kEpsilon<T>;
         const double left = values.in_double || sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
+        const double largest_sum = std::min(squares + count * mean * mean, squares / left);
         report.close(out[chunk].mean, mean, unit, std::fabs(mean) + 4 * deviation, "moments: mean");
-        report.close(out[chunk].squared_deviations, squares, unit, squares / left, "moments: deviations");
+        report.close(out[chunk].squared_deviations, squares, unit, largest_sum, "moments: deviations");
         saturated += out[chunk].saturated;
-        report.hash(out[chunk].mean);
-        report.hash(out[chunk].squared_deviations);
+        report.hash(out[chunk].mean == out[chunk].mean ? out[chunk].mean : 0.0);
+        report.hash(out[chunk].mean == out[chunk].mean ? out[chunk].squared_deviations : 0.0);
     }
     report.equal(saturated, wanted_saturated, "moments: saturated");
     for (Index j = 0; j < columns; ++j) report.expect((alive[j] != 0) == wanted_alive[j], "moments: alive");
@@ -154,13 +165,20 @@ void try_moments_of(const KernelTable<T>& table, Index columns, const Values<T>&
 
 template <class T>
 void try_moments(const KernelTable<T>& table, Report& report) {
-    // Sums in T around zero or a half; the squares cancel, underflow or overflow.
-    std::vector<Values<T>> all = {{ActivationKind::silu, T(0), T(1), false},
-                                  {ActivationKind::sigmoid, T(0.5), T(0.01), false},
-                                  {ActivationKind::silu, T(4096), T(1), true}};
+    // Sums in T around zero or a half; squares that cancel, underflow or overflow; beside a NaN, flat slopes still
+    // count.
+    std::vector<Values<T>> all = {{ActivationKind::silu, T(0), T(1)},
+                                  {ActivationKind::tanh, T(0), T(1)},
+                                  {ActivationKind::sigmoid, T(0.5), T(0.01)},
+                                  {ActivationKind::silu, T(4096), T(1), true},
+                                  {ActivationKind::silu, T(20), T(1)}};
+    for (const ActivationKind kind : {ActivationKind::silu, ActivationKind::tanh, ActivationKind::sigmoid})
+        all.push_back({kind, T(0), T(0.5), false, true});
     if constexpr (sizeof(T) == 4)
         for (const T scale : {T(1e-42), T(1e-30), T(1e-20), T(1e20), T(1e37)})
             all.push_back({ActivationKind::silu, T(0), scale, true});
+    else
+        for (const T scale : {T(1e-148), T(1e-140), T(1e140)}) all.push_back({ActivationKind::silu, T(0), scale});
     for (Index columns = 1; columns <= 40; ++columns)
         for (const Values<T>& values : all)
             for (const bool is_steep : {false, true}) try_moments_of(table, columns, values, is_steep, report);

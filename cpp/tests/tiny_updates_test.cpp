@@ -115,6 +115,37 @@ void rounded_once(const KernelTable<T>& table, Report& report) {
     }
 }
 
+// Weights at the lower end of those that may rest, and gradients and states around the limit below which they do: with
+// a limit that is twice as high, a weight that should change would rest.
+template <class T>
+void edge_of_rest(const KernelTable<T>& table, Report& report, UpdateSpec spec) {
+    // What is taken from a weight of 2^-60 without changing it; the rates make the limit low, so that squares vanish.
+    constexpr int half_unit = -60 - std::numeric_limits<T>::digits - 1;
+    Numbers numbers(17);
+    const auto between = [&](double low, double high) { return low + (high - low) * (numbers.next() + 1) / 2; };
+    for (int trial = 0; trial < 2000; ++trial) {
+        const double taken = std::ldexp(between(1, 2), (sizeof(T) == 4 ? 10 : 450) + trial % 20);
+        const bool is_sgd = spec.rule == UpdateRule::sgd;
+        spec.learning_rate =
+            is_sgd ? taken : taken * spec.epsilon * (spec.rule == UpdateRule::adam ? spec.correction1 : 1);
+        std::vector<T> w(table.lanes), g(table.lanes), first(table.lanes), second(table.lanes);
+        const double size = std::ldexp(between(0.1, 2), half_unit) / taken;
+        for (Index i = 0; i < table.lanes; ++i) {
+            const double sign = numbers.next() < 0 ? -1 : 1;
+            w[i] = static_cast<T>(std::copysign(std::ldexp(1 + (i % 3) * double(kEpsilon<T>), -60), numbers.next()));
+            g[i] = static_cast<T>(sign * size * between(0.5, 1));
+            if (spec.rule != UpdateRule::rmsprop) first[i] = static_cast<T>(sign * size * between(0.5, 1));
+        }
+        std::vector<T> w_wanted = w, first_wanted = first, second_wanted = second;
+        table.update(spec, 1, 1, w.data(), g.data(), nullptr, first.data(), second.data(), nullptr, nullptr, 0);
+        for (Index i = 0; i < table.lanes; ++i) {
+            w_wanted[i] = updated(table, spec, w_wanted[i], g[i], first_wanted[i], second_wanted[i]);
+            report.equal(w[i], w_wanted[i], "weight that may rest");
+            report.equal(first[i], first_wanted[i], "first state of a weight that may rest");
+        }
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -147,6 +178,14 @@ void try_tiny_updates(const KernelTable<T>& table, Report& report) {
             spec.learning_rate = 0.01;
         }
     rounded_once(table, report);
+    spec.weight_decay = 0;
+    spec.gradient_scale = 1;
+    spec.clip_values = false;
+    for (const UpdateRule rule : {UpdateRule::sgd, UpdateRule::adam, UpdateRule::rmsprop}) {
+        spec.rule = rule;
+        spec.momentum = rule == UpdateRule::sgd ? 0.9 : 0;
+        edge_of_rest(table, report, spec);
+    }
 }
 
 template void try_tiny_updates(const KernelTable<float>&, Report&);
