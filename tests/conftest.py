@@ -1,5 +1,6 @@
 """Settings shared by all tests: hypothesis profiles and the number of threads."""
 
+import gc
 import os
 import signal
 
@@ -27,7 +28,12 @@ def restore_threads():
 
 @pytest.fixture
 def default_ctrl_c():
-    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background, whose SIGINT is ignored."""
+    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background, whose SIGINT is ignored.
+
+    Garbage is not collected meanwhile: hypothesis has a callback there, and an exception in such a one is lost.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
     yield
+    gc.enable()
     signal.signal(signal.SIGINT, before)
