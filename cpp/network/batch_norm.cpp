@@ -7,11 +7,11 @@
 namespace gradiometer {
 namespace {
 
-// How many rows are summed together before the threads read the sums of each other: few enough that the threads of most
-// machines have whole groups, and up to 32, beyond which there is little more to gain.
+// How many rows are summed together before the threads read the sums of each other: few enough that two threads have
+// whole groups of small batches, too, and up to 32, beyond which there is little more to gain.
 Index rows_of_group(Index batch) {
     Index rows = kRowChunk;
-    while (rows < 32 && 8 * rows <= batch) rows *= 2;
+    while (rows < 32 && 4 * rows <= batch) rows *= 2;
     return rows;
 }
 
