@@ -29,15 +29,12 @@ bool groups_are_split(Index batch, int threads) {
 template <class T, class Work>
 void for_groups(Pass<T>& pass, Team& team, RowRange mine, Work work) {
     const Index rows = rows_of_group(pass.rows);
-    RowRange group{(mine.begin + rows - 1) / rows * rows, 0};
-    const auto ends_by = [&](Index row) {
-        group.end = std::min(group.begin + rows, pass.rows);
-        return group.end <= row;
-    };
-    for (; group.begin < mine.end && ends_by(mine.end); group.begin = group.end) work(group);
+    const auto group_from = [&](Index row) { return RowRange{row, std::min(row + rows, pass.rows)}; };
+    Index row = (mine.begin + rows - 1) / rows * rows;
+    for (; row < mine.end && group_from(row).end <= mine.end; row += rows) work(group_from(row));
     team.meet([&] { pass.stopped = pass.interrupt.requested(); });
     if (pass.stopped || !groups_are_split(pass.rows, team.size())) return;
-    if (group.begin < mine.end) work(group);
+    if (row < mine.end) work(group_from(row));
     team.meet();
 }
 
