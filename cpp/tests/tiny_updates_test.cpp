@@ -116,7 +116,7 @@ void rounded_once(const KernelTable<T>& table, Report& report) {
 }
 
 // Weights at the lower end of those that may rest, and gradients and states around the limit below which they do: with
-// a limit that is twice as high, a weight that should change would rest.
+// a limit that is four times as high, weights that should change would rest.
 template <class T>
 void edge_of_rest(const KernelTable<T>& table, Report& report, UpdateSpec spec) {
     // What is taken from a weight of 2^-60 without changing it; the rates make the limit low, so that squares vanish.
