@@ -120,11 +120,11 @@ def test_wrong_arguments():
 
 
 @contextlib.contextmanager
-def interrupted_after_four_steps_of(awaited):
-    """Press Ctrl-C in what runs inside, two networks at a time, when the awaited ones have taken four steps."""
+def interrupted_after(*awaited):
+    """Press Ctrl-C in what runs inside, two networks at a time, when each (trainer, steps) has taken its steps."""
 
     def press():
-        while not all(len(trainer.recording) >= 4 for trainer in awaited):
+        while not all(len(trainer.recording) >= steps for trainer, steps in awaited):
             threading.Event().wait(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -138,7 +138,7 @@ def interrupted_after_four_steps_of(awaited):
 
 def test_ctrl_c_ends_all_of_them_after_whole_steps():
     found = trainers()
-    with interrupted_after_four_steps_of(found[-2:]):
+    with interrupted_after((found[-2], 4), (found[-1], 4)):
         gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
     assert threading.active_count() < 5
     assert np.isfinite(gm.step_many(found, X, Y)).all()
@@ -148,7 +148,7 @@ def test_ctrl_c_reaches_a_thread_that_has_run_out_of_networks():
     found = trainers(on_nonfinite="stop")[-2:]
     largest = found[1]  # which this thread takes, and is done with at once
     largest.net.load_state_dict({key: value * np.float32(1e30) for key, value in largest.net.state_dict().items()})
-    with interrupted_after_four_steps_of(found[:1]):
+    with interrupted_after((found[0], 4), (largest, 1)):
         gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
     steps = len(found[0].recording)
     assert found[0].state_dict()["step"] == steps >= 4
@@ -190,7 +190,7 @@ def test_a_signal_handler_may_not_train_what_is_being_trained():
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, handler)
-    with interrupted_after_four_steps_of(found[-1:]):
+    with interrupted_after((found[-1], 4)):
         gm.train_many(found, X, Y, epochs=10**6, batch_size=50)
     assert len(errors) == len(found)
     assert all("by a signal handler in the midst of work on the same network" in error for error in errors)
