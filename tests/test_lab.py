@@ -97,6 +97,26 @@ def test_the_search_goes_far_down_where_all_diverge(small_data):
     assert len(tried) == len(training.RATES) + len(training.LAST_RESORT)
 
 
+def test_a_rate_counts_for_what_networks_do_on_average(monkeypatch, small_data):
+    """Of some seeds; and if one of them diverges, for nothing."""
+    settings, rate = Settings(epochs=2, seed=2**64 - 2), 0.1
+    trainer_for, made = training._trainer, []
+
+    def trainer_of(architecture, data, settings, lr, *rest):
+        made.append(trainer_for(architecture, data, settings, diverging.get(settings.seed, lr), *rest))
+        return made[-1]
+
+    monkeypatch.setattr(training, "_trainer", trainer_of)
+    diverging = {}
+    accuracy, minus_loss = training._trial(Architecture(2, 8, "relu"), small_data, settings, rate)
+    after = [trainer.evaluate(small_data.train_x, small_data.train_y) for trainer in made]
+    assert len({each["loss"] for each in after}) == len(after) == training.PILOT_SEEDS
+    assert accuracy == pytest.approx(np.mean([each["accuracy"] for each in after]))
+    assert -minus_loss == pytest.approx(np.mean([each["loss"] for each in after]))
+    diverging = {0: 1e30}
+    assert training._trial(Architecture(2, 8, "relu"), small_data, settings, rate) == (-1, -math.inf)
+
+
 def test_adaptive_optimizers_are_searched_lower(monkeypatch, small_data):
     seen = []
     monkeypatch.setattr(training, "_trial", lambda *arguments: (0.5, -float(seen.append(arguments[-1]) or 1)))

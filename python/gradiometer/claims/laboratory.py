@@ -29,7 +29,7 @@ ROWS = 128
 """Of the batch on which a network is measured at its start."""
 SETTINGS = Settings()
 """How networks are trained that shall learn: 30 epochs of batches of 64, momentum, and a cosine from the rate that a
-short search, with the first seed, finds best for each."""
+short search, with four seeds, finds best for each."""
 
 EPOCH = 23
 """Steps of an epoch: 1438 rows in batches of 64."""

@@ -87,7 +87,7 @@ def _reading(results: Results) -> list[str]:
             "the first step* means on one batch of 128 rows, before anything is learnt. Where a network is to learn, "
             f"it is trained as in `gradiometer lab`: {SETTINGS.epochs} epochs in batches of {SETTINGS.batch_size}, SGD "
             "with momentum 0.9, a rate that falls to zero along a cosine and starts at the one that a short search "
-            "with its first seed finds best. σ_w is the standard deviation of the weights times √fan_in."
+            "with four seeds finds best. σ_w is the standard deviation of the weights times √fan_in."
         ),
     ]
 

@@ -15,7 +15,7 @@ from gradiometer.lab.experiments import Architecture, Experiment, experiments
 from gradiometer.lab.files import read
 from gradiometer.lab.picture import check_writable, draw
 from gradiometer.lab.terminal import information, show_run, table
-from gradiometer.lab.training import OPTIMIZERS, PILOT_EPOCHS, RATES, Run, Settings, search, train
+from gradiometer.lab.training import OPTIMIZERS, PILOT_EPOCHS, PILOT_SEEDS, RATES, Run, Settings, search, train
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -243,8 +243,9 @@ def _conclude(console: Console, runs: list[Run], settings: Settings) -> None:
     console.print(table(runs, width=console.width, ascii_only=console.options.ascii_only))
     if settings.lr is None:
         console.print(
-            f"\nEach learning rate is the best of trials over {min(PILOT_EPOCHS, settings.epochs)} epochs, "
-            "compared by their accuracy on the training rows. In every run it falls to zero along a cosine.",
+            f"\nEach learning rate is the best of trials over {min(PILOT_EPOCHS, settings.epochs)} epochs, compared by "
+            f"the mean accuracy of {PILOT_SEEDS} networks on the training rows. In every run it falls to zero along a "
+            "cosine.",
             style="dim",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ ADAPTIVE = ("adam", "adamw", "rmsprop")
 
 PILOT_EPOCHS = 10
 PILOT_ROWS = 4096
+PILOT_SEEDS = 4
+"""Networks that try each rate. At the edge of stability one of them may do well by luck, but hardly all."""
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 LAST_RESORT = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 """Tried where every one of RATES diverges."""
@@ -123,17 +125,17 @@ def train(experiment: Experiment, data: Dataset, settings: Settings, lr: float) 
 def search(
     architecture: Architecture, data: Dataset, settings: Settings, tried: Callable[[], None] = lambda: None
 ) -> float:
-    """Return the learning rate with which a network learns most in a short trial.
+    """Return the learning rate with which a network learns most in short trials.
 
-    Each rate of RATES trains the same network for PILOT_EPOCHS, with the schedule of the real run shortened.
-    The best is the one with the highest accuracy on the training rows (the validation rows are not looked
-    at); where that is equal, as in networks that do not learn at all, the lowest loss. If all of them
-    diverge, much smaller ones are tried.
+    Each rate of RATES trains PILOT_SEEDS networks that differ in their seeds alone for PILOT_EPOCHS, with the
+    schedule of the real run shortened. The best is the one with the highest mean accuracy on the training rows
+    (the validation rows are not looked at); where that is equal, as in networks that do not learn at all, the
+    lowest loss. A rate at which one of them diverges is out; if all rates are, much smaller ones are tried.
 
     Parameters
     ----------
     tried : callable
-        Called after each trial.
+        Called when a rate has been tried.
     """
     if settings.lr is not None:
         return settings.lr
@@ -154,15 +156,22 @@ def search(
 
 
 def _trial(architecture: Architecture, data: Dataset, settings: Settings, lr: float) -> tuple[float, float]:
-    """Return (accuracy, -loss) on the training rows after a short training; (-1, -inf) if it diverged."""
+    """Return (accuracy, -loss) on the training rows after a short training, means over PILOT_SEEDS networks.
+
+    (-1, -inf) if one of them diverged.
+    """
     x, y = data.train_x[:PILOT_ROWS], data.train_y[:PILOT_ROWS]
     epochs = min(PILOT_EPOCHS, settings.epochs)
-    trainer = _trainer(architecture, data, settings, lr, epochs, len(x), "norms")
-    recording = trainer.fit(x, y, epochs=epochs, batch_size=settings.batch_size)
-    if recording.nonfinite is not None:
+    seeds = [(settings.seed + i) % 2**64 for i in range(PILOT_SEEDS)]
+    trainers = [
+        _trainer(architecture, data, replace(settings, seed=seed), lr, epochs, len(x), "norms") for seed in seeds
+    ]
+    recordings = gm.train_many(trainers, x, y, epochs=epochs, batch_size=settings.batch_size)
+    after = [trainer.evaluate(x, y) for trainer in trainers]
+    loss = float(np.mean([each["loss"] for each in after]))
+    if not math.isfinite(loss) or any(recording.nonfinite is not None for recording in recordings):
         return -1.0, -math.inf
-    after = trainer.evaluate(x, y)
-    return (after["accuracy"], -after["loss"]) if math.isfinite(after["loss"]) else (-1.0, -math.inf)
+    return float(np.mean([each["accuracy"] for each in after])), -loss
 
 
 def _trainer(
