@@ -21,6 +21,8 @@ LARGE = [
     gm.Dense(800), gm.GELU(), gm.Dropout(0.2), gm.Residual([gm.LayerNorm(), gm.Dense(800), gm.Tanh()]), gm.Dense(9),
 ]  # fmt: skip
 VANISHING = [*[gm.Dense(64, init=gm.init.normal(std=0.02)), gm.Tanh()] * 40, gm.Dense(9)]
+UNEVEN = [gm.Dense(31), gm.Tanh(), gm.Dense(150), gm.ReLU(), gm.Dense(16), gm.Sigmoid(), gm.Dense(80), gm.Dense(9)]
+SKIPS = [gm.Dense(64), gm.Tanh(), gm.Residual([gm.Dense(64), gm.Tanh()] * 3), gm.ReLU(), gm.Dense(9)]
 NORM_LAST = [gm.BatchNorm(), gm.Dense(80), gm.SiLU(), gm.Dense(9), gm.BatchNorm()]
 
 
@@ -48,6 +50,21 @@ def test_any_number_of_threads_gives_the_same_bits(layers, dtype):
     expected = train(layers, 1, dtype)
     for threads in (2, 3, 5, 2):
         found = train(layers, threads, dtype)
+        for key, value in expected.items():
+            assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
+
+
+@pytest.mark.parametrize("clip", [gm.ClipNorm(0.5), gm.ClipAdaptive(0.01)], ids=["norm", "adaptive"])
+@pytest.mark.parametrize(
+    "layers",
+    [UNEVEN, VANISHING, [gm.Dense(9)], PLAIN, SKIPS, SUMS, NORMED],
+    ids=["uneven", "vanishing", "one layer", "plain", "skips", "sums", "normed"],
+)
+def test_gradients_right_behind_the_deltas_have_the_same_bits(layers, clip):
+    """As one thread computes them where all rows go through the network together; deltas may take turns then."""
+    expected = train(layers, 1, "float32", clip=clip, rows=90)
+    for threads in (2, 3):
+        found = train(layers, threads, "float32", clip=clip, rows=90)
         for key, value in expected.items():
             assert np.array_equal(value, found[key]), f"{key} with {threads} threads"
 

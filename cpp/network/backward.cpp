@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "network/batch_norm.hpp"
+#include "network/gradient.hpp"
 #include "network/layer_norm.hpp"
 #include "network/product.hpp"
 #include "network/residual.hpp"
@@ -75,6 +76,28 @@ void begin_block(Pass<T>& pass, Team& team, int thread, RowRange mine, Index num
     if (squares && !squares_in_chain) pass.kernels.row_chunk_squares(mine.count(), block.width, delta, stride, squares);
 }
 
+// From the delta of a block to dL/dh of the one before, or to that of the input.
+template <class T>
+void hand_on(Pass<T>& pass, Team& team, int thread, RowRange mine, Index number) {
+    const Block& block = pass.plan.blocks[number];
+    Workspace<T>& work = pass.work;
+    T* before = number == 0 ? work.input_gradient() + mine.begin * work.input_stride()
+                            : gradient_target(pass, number - 1, mine.begin);
+    const Index before_stride = number == 0 ? work.input_stride() : work.stride(number - 1);
+    if (block.dense != kNone)
+        backward_product(pass, team, thread, mine, number, before, before_stride,
+                         wanted_after_product(pass, number, mine.begin));
+    if (pass.stopped || pass.only_helps(thread)) return;
+    const Index stride = work.stride(number);
+    const T* delta = work.delta(number) + mine.begin * stride;
+    if (block.join)
+        join_backward_rows(pass, mine, *block.join, block.width, delta, stride, before, before_stride);
+    else if (block.dense == kNone)
+        for (Index r = 0; r < mine.count(); ++r)
+            std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);
+    add_skipped_gradients(pass, mine, number - 1, before, before_stride);
+}
+
 }  // namespace
 
 template <class T>
@@ -86,29 +109,16 @@ T* output_gradient(Pass<T>& pass, Index first_row, Index& stride) {
 
 template <class T>
 void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
-    Workspace<T>& work = pass.work;
+    GradientTasks<T> gradients(pass, thread);
     for (Index number = static_cast<Index>(pass.plan.blocks.size()) - 1; number >= 0; --number) {
-        const Block& block = pass.plan.blocks[number];
-        if (thread == 0) pass.interrupt.poll(static_cast<double>(mine.count()) * block.work_per_row());
+        const double work = static_cast<double>(mine.count()) * pass.plan.blocks[number].work_per_row();
+        if (thread == 0) pass.interrupt.poll(pass.gradients_follow ? 2 * work : work);
         if (pass.abandoned()) return;
         if (!pass.only_helps(thread)) begin_block(pass, team, thread, mine, number);
-        if (pass.stopped || (number == 0 && !pass.wants_input_gradient)) return;
-        T* before = number == 0 ? work.input_gradient() + mine.begin * work.input_stride()
-                                : gradient_target(pass, number - 1, mine.begin);
-        const Index before_stride = number == 0 ? work.input_stride() : work.stride(number - 1);
-        if (block.dense != kNone)
-            backward_product(pass, team, thread, mine, number, before, before_stride,
-                             wanted_after_product(pass, number, mine.begin));
         if (pass.stopped) return;
-        if (pass.only_helps(thread)) continue;
-        const Index stride = work.stride(number);
-        const T* delta = work.delta(number) + mine.begin * stride;
-        if (block.join)
-            join_backward_rows(pass, mine, *block.join, block.width, delta, stride, before, before_stride);
-        else if (block.dense == kNone)
-            for (Index r = 0; r < mine.count(); ++r)
-                std::copy_n(delta + r * stride, padded<T>(block.width), before + r * before_stride);
-        add_skipped_gradients(pass, mine, number - 1, before, before_stride);
+        if (number > 0 || pass.wants_input_gradient) hand_on(pass, team, thread, mine, number);
+        if (pass.stopped) return;
+        if (pass.gradients_follow) gradients.take_block(number);
     }
 }
 

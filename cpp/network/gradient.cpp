@@ -7,21 +7,25 @@
 namespace gradiometer {
 namespace {
 
-// The next task of a weight in the list: most likely what this thread does next.
+// The task of a weight that this thread most likely does next; its own if there is none.
 template <class T>
 const ParameterTask& next_weight_task(const Pass<T>& pass, Index number) {
     const std::vector<ParameterTask>& tasks = pass.parameters.tasks();
-    for (size_t i = static_cast<size_t>(number) + 1; i < tasks.size(); ++i)
+    const ParameterTask& task = tasks[number];
+    for (size_t i = static_cast<size_t>(number) + 1; i < tasks.size(); ++i) {
+        if (pass.gradients_follow && tasks[i].parameter != task.parameter) break;
         if (pass.parameters.spec(tasks[i].parameter).is_weight) return tasks[i];
-    return tasks[number];
+    }
+    return task;
 }
 
-// What to take from the other processors while a gradient is computed: its weights, if they are still in a cache when
-// the update comes to them, or else the lines of the gradient itself.
+// What to fetch for writing while a gradient is computed: its weights, if they are still in a cache when the update
+// comes to them and other processors have read them, or else the lines of the gradient itself.
 template <class T>
 const T* written_after_gradient(Pass<T>& pass, const ParameterTask& task) {
     constexpr Index kCacheBytes = 6 * 1024 * 1024;
-    const bool fits = pass.parameters.layout_size() * static_cast<Index>(sizeof(T)) <= kCacheBytes;
+    const bool fits =
+        !pass.gradients_follow && pass.parameters.layout_size() * static_cast<Index>(sizeof(T)) <= kCacheBytes;
     return (fits ? pass.parameters.all_values() : pass.parameters.all_gradients()) + task.offset;
 }
 
@@ -85,6 +89,15 @@ void GradientTasks<T>::take(Index number) {
                                         &pass_.work.entry_counts(number));
     else
         pass_.kernels.column_squares(task.elements(), task.vectors, out, sums, stride);
+}
+
+template <class T>
+void GradientTasks<T>::take_block(Index number) {
+    const Block& block = pass_.plan.blocks[number];
+    for (const Index parameter : {block.weight, block.bias, block.gamma, block.beta})
+        if (parameter != kNone)
+            for (Index i = pass_.parameters.first_task(parameter); i < pass_.parameters.first_task(parameter + 1); ++i)
+                take(i);
 }
 
 template class GradientTasks<float>;

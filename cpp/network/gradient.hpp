@@ -14,6 +14,8 @@ class GradientTasks {
     // Gradient of the chunk of one of the parameters' tasks, and its statistics. Batch norm's gradients are there
     // already.
     void take(Index number);
+    // The same for all tasks of a block.
+    void take_block(Index number);
 
   private:
     // The left-hand side of an outer product.

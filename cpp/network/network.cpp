@@ -130,6 +130,7 @@ void Network<T>::forward(const T* x, Index rows, bool training, T* out, const As
     ready_for_backward_ = false;
     gradients_measured_ = false;
     work_.reserve(rows, threads, Collect::full);
+    work_.let_deltas_take_turns(false);
     // The caller may change x before it asks for the gradient.
     for (Index r = 0; r < rows; ++r)
         std::copy_n(x + r * plan_.in_features, plan_.in_features, work_.input() + r * work_.input_stride());

@@ -64,7 +64,10 @@ struct Pass {
     uint64_t dropout_seed = 0;
     uint64_t dropout_step = 0;
     bool shares_products = false;  // all threads have the same rows, and thread 0 does what is not a product alone
-    bool stopped = false;          // agreed on by all threads at a meeting
+    // One thread has all rows: the gradients of a block's parameters come right behind its delta, while that is in the
+    // first cache.
+    bool gradients_follow = false;
+    bool stopped = false;  // agreed on by all threads at a meeting
 
     // Whether the threads meet on their way through the layers.
     bool meets() const { return shares_products || !plan.norms.empty(); }
@@ -84,7 +87,8 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine);
 template <class T>
 T* output_gradient(Pass<T>& pass, Index first_row, Index& stride);
 
-// From the output gradient to the delta of every dense layer, and to dL/dx where that is wanted.
+// From the output gradient to the delta of every dense layer, and to dL/dx where that is wanted. With gradients_follow,
+// to the gradients of all parameters as well.
 template <class T>
 void backward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine);
 

@@ -113,6 +113,23 @@ void Trainer<T>::judge(Pass<T>& pass, double loss) {
 }
 
 template <class T>
+void Trainer<T>::compute_gradients(Pass<T>& pass, TaskRanges& ranges, int thread) {
+    GradientTasks<T> gradients(pass, thread);
+    for (Index i; (i = ranges.next(thread)) >= 0;) {
+        const ParameterTask& task = pass.parameters.tasks()[i];
+        const Index multiply_adds = pass.rows * task.elements() * task.vectors * pass.kernels.lanes;
+        if (thread == 0) pass.interrupt.poll(static_cast<double>(multiply_adds));
+        if (pass.interrupt.requested()) return;
+        gradients.take(i);
+    }
+}
+
+template <class T>
+void Trainer<T>::measure_weights(Pass<T>& pass, TaskRanges& ranges, int thread) {
+    for (Index i; (i = ranges.next(thread)) >= 0;) measure_weights_task(pass, pass.parameters.tasks()[i]);
+}
+
+template <class T>
 void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges, int thread) {
     UpdateSpec update = optimizer_.next_update(learning_rate);
     update.clip_values = spec_.clip.kind == ClipSpec::Kind::value;
@@ -182,14 +199,17 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
     loss_known_ = true;
 
     double loss = 0;
-    const double lanes = static_cast<double>(pass.kernels.lanes);
-    const auto& tasks = network.parameters_.tasks();
     const std::vector<Index>& sizes = network.parameters_.size_before_task();
     const Index block_count = static_cast<Index>(plan.blocks.size());
     TaskRanges gradients(sizes, threads), measured(block_count, threads), updates(sizes, threads),
-        updates_measured(block_count, threads);
+        updates_measured(block_count, threads), weights(sizes, threads);
+    network.work_.let_deltas_take_turns(false);
     run_parallel(threads, [&](Team& team, int thread) {
         pass.kernels.forget_subnormals();
+        if (team.size() == 1 && rows <= row_block()) {
+            pass.gradients_follow = true;
+            network.work_.let_deltas_take_turns(true);
+        }
         const RowRange mine = pass.shares_products ? RowRange{0, rows} : rows_of_thread(rows, thread, team.size());
         const Index block = std::min(row_block(), mine.count());
         for (Index begin = mine.begin; begin < mine.end; begin += block) {
@@ -204,13 +224,8 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
         }
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
-        GradientTasks<T> gradient(pass, thread);
-        for (Index i; (i = gradients.next(thread)) >= 0;) {
-            if (thread == 0) interrupt.poll(static_cast<double>(rows * tasks[i].elements() * tasks[i].vectors) * lanes);
-            if (interrupt.requested()) break;
-            gradient.take(i);
-            if (clips_adaptively()) measure_weights_task(pass, tasks[i]);
-        }
+        if (!pass.gradients_follow) compute_gradients(pass, gradients, thread);
+        if (clips_adaptively()) measure_weights(pass, weights, thread);
         team.meet([&] { pass.stopped = interrupt.requested(); });
         if (pass.stopped) return;
         if (pass.collect != Collect::nothing)

@@ -89,6 +89,10 @@ class Trainer {
     void loss_rows(Pass<T>& pass, RowRange mine);
     double total_loss(Index rows) const;
     Index row_block() const;
+    // The gradients of all parameters, by all threads.
+    void compute_gradients(Pass<T>& pass, TaskRanges& ranges, int thread);
+    // What adaptive clipping needs to know of the weights.
+    void measure_weights(Pass<T>& pass, TaskRanges& ranges, int thread);
     // After backward: norms, clipping, and whether the update may go on. Fills clip_, source_.
     void judge(Pass<T>& pass, double loss);
     bool clips_adaptively() const { return spec_.clip.kind == ClipSpec::Kind::adaptive; }

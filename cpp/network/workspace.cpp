@@ -37,6 +37,7 @@ Workspace<T>::Workspace(const Plan& plan, Index tasks) : plan_(plan), tasks_(tas
         layout_.normalized_offsets.push_back(apart ? place(layout_.strides.back()) : kNone);
     }
     for (const Index stride : layout_.strides) layout_.delta_offsets.push_back(place(stride));
+    place_deltas_that_take_turns();
     for (size_t i = 0; i < plan.blocks.size(); ++i)
         if (layout_.normalized_offsets[i] == kNone) layout_.normalized_offsets[i] = layout_.delta_offsets[i];
     layout_.deltas_end = layout_.row_size;
@@ -61,6 +62,18 @@ Workspace<T>::Workspace(const Plan& plan, Index tasks) : plan_(plan), tasks_(tas
         layout_.factor_offsets.push_back(layout_.factors_size);
         layout_.factors_size += padded<T>(p.columns);
     }
+}
+
+template <class T>
+void Workspace<T>::place_deltas_that_take_turns() {
+    // What forward leaves there must stay, and so must what a residual connection skips to.
+    for (const Block& block : plan_.blocks)
+        if (block.normalizes() || block.stores_slope() || block.join) return;
+    size_t widest[2] = {0, 1};
+    for (size_t i = 0; i < layout_.strides.size(); ++i)
+        if (layout_.strides[i] > layout_.strides[widest[i % 2]]) widest[i % 2] = i;
+    layout_.even_delta_offset = layout_.delta_offsets[widest[0]];
+    layout_.odd_delta_offset = layout_.delta_offsets[std::min(widest[1], layout_.strides.size() - 1)];
 }
 
 template <class T>
