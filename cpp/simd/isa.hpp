@@ -215,6 +215,23 @@ GM_INLINE Ints<T> min_unsigned(Ints<T> a, Ints<T> b) {
 }
 #endif
 
+// The products, 64 bits long, of the lower halves of 64-bit lanes, without signs.
+GM_INLINE Ints<double> multiply_lower_halves(Ints<double> a, Ints<double> b) {
+    using Integers = Native<double>::Integers;
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+    return {(Integers)_mm512_maskz_mul_epu32(0xff, (__m512i)a.v, (__m512i)b.v)};
+#elif GM_VECTOR_BYTES == 32
+    return {(Integers)_mm256_mul_epu32((__m256i)a.v, (__m256i)b.v)};
+#elif defined(GM_ISA_NEON)
+    return {(Integers)vmull_u32(vmovn_u64((uint64x2_t)a.v), vmovn_u64((uint64x2_t)b.v))};
+#elif GM_VECTOR_BYTES == 16
+    return {(Integers)_mm_mul_epu32((__m128i)a.v, (__m128i)b.v)};
+#else
+    using Unsigned = Native<double>::Unsigned;
+    return {(Integers)(((Unsigned)a.v & 0xffffffffu) * ((Unsigned)b.v & 0xffffffffu))};
+#endif
+}
+
 // Reads the first `count` (0 … kLanes<T>) elements and nothing beyond; the other lanes are zero.
 #if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
 GM_INLINE Vec<float> load_first(const float* from, ptrdiff_t count) {

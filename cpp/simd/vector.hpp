@@ -201,6 +201,13 @@ GM_COMPARISON(==)
 GM_COMPARISON(!=)
 #undef GM_COMPARISON
 
+template <class T>
+GM_INLINE Mask<T> unsigned_at_least(Ints<T> a, Ints<T> b) {
+    using Unsigned = typename Native<T>::Unsigned;
+    return {reinterpret_cast<typename Native<T>::Integers>(reinterpret_cast<Unsigned>(a.v) >=
+                                                           reinterpret_cast<Unsigned>(b.v))};
+}
+
 // Lane by lane: mask ? a : b.
 template <class T>
 GM_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
