@@ -16,6 +16,27 @@ concept KinkedAtZero = requires(Phi phi) { phi.lines_at_zero(); };
 template <class Phi>
 concept SaysWhatIsNearZero = requires(Phi phi) { phi.near_zero; };
 
+template <class Phi>
+concept FallsToZero = requires(Phi phi) { phi.where_far_below(); };
+
+template <class Phi, class T>
+[[gnu::noinline]] static ValueAndSlope<T> at_and_far_below(const Phi& phi, Vec<T> z, Mask<T> is_far, FarBelow<T> far) {
+    const ValueAndSlope<T> near = phi.at(select(is_far, zero<T>(), z));
+    const ValueAndSlope<T> raised = phi.far_below(select(is_far, z, far.begin));
+    return {select(is_far, lowered(raised.value), near.value), select(is_far, lowered(raised.slope), near.slope)};
+}
+
+template <class Phi, class T>
+GM_INLINE ValueAndSlope<T> at(const Phi& phi, Vec<T> z) {
+    if constexpr (FallsToZero<Phi>) {
+        const FarBelow<T> far = phi.where_far_below();
+        const Mask<T> is_far = (z < far.begin) & (z > far.end);
+        if (any(is_far)) [[unlikely]]
+            return at_and_far_below(phi, z, is_far, far);
+    }
+    return phi.at(z);
+}
+
 template <class T, class Phi>
 GM_INLINE T limit_near_zero(const Phi& phi) {
     if constexpr (SaysWhatIsNearZero<Phi>)
@@ -70,7 +91,7 @@ static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z,
             }
         }
         for (; j < columns; j += kLanes<T>) {
-            const ValueAndSlope<T> out = phi.at(load(z + j));
+            const ValueAndSlope<T> out = at(phi, load(z + j));
             store(h + j, out.value);
             if (derivative) store(derivative + r * derivative_stride + j, out.slope);
         }

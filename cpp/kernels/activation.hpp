@@ -28,14 +28,28 @@ struct LinesAtZero {
 template <class Phi>
 concept SmoothAtZero = Phi::kSmoothAtZero;
 
-// Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
-template <class T>
-constexpr T kNearZero = static_cast<T>(sizeof(T) == 4 ? 0x1p-40 : 0x1p-100);
-
 template <class T>
 GM_INLINE Vec<T> constant(double x) {
     return broadcast(static_cast<T>(x));
 }
+
+// Where z is so low that φ(z) and φ′(z), which fall like an exponential, may be subnormal, but are not zero yet. There,
+// both are computed raised: far_below(z). (Some processors take 150 cycles for each operation that makes a subnormal.)
+template <class T>
+struct FarBelow {
+    Vec<T> begin;
+    Vec<T> end;
+};
+
+// Of what falls like exp(z) or z exp(z).
+template <class T>
+GM_INLINE FarBelow<T> far_below_of_exp() {
+    return {broadcast<T>(ExpConstants<T>::exp_may_be_subnormal), constant<T>(sizeof(T) == 4 ? -109 : -752)};
+}
+
+// Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
+template <class T>
+constexpr T kNearZero = static_cast<T>(sizeof(T) == 4 ? 0x1p-40 : 0x1p-100);
 
 template <class T>
 struct Identity {
@@ -86,13 +100,26 @@ struct Gelu {
     explicit Gelu(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> half = constant<T>(0.5);
-        const Vec<T> probability = half * erfc(constant<T>(-0.70710678118654752440) * z);
+        // Above it, the probability is 1, and the density nothing beside it, which would be subnormal.
+        const Vec<T> bounded = min(-far_begin(), z);
+        const Vec<T> probability = half * erfc(constant<T>(-0.70710678118654752440) * bounded);
         // The exponential of anything so small is 1; its square would be subnormal.
-        const Vec<T> half_square = max(constant<T>(0x1p-60), half * z * z);
+        const Vec<T> half_square = max(constant<T>(0x1p-60), half * bounded * bounded);
         const Vec<T> density = constant<T>(0.39894228040143267794) * exp(-half_square);
         // Where the density is zero, z may be infinite and the product would be a NaN.
-        const Vec<T> weighted = select(density == zero<T>(), zero<T>(), z * density);
+        const Vec<T> weighted = select(density == zero<T>(), zero<T>(), bounded * density);
         return {z * probability, probability + weighted};
+    }
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12 : -37); }
+    GM_INLINE_MEMBER FarBelow<T> where_far_below() const {
+        return {far_begin(), constant<T>(sizeof(T) == 4 ? -14.55 : -38.68)};
+    }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
+        const Vec<T> x = constant<T>(-0.70710678118654752440) * z;
+        const MinusSquare<T> square = minus_square(x);
+        const Vec<T> power = raised_exp(square.number, square.correction);
+        const Vec<T> probability = constant<T>(0.5) * scaled_erfc(x);
+        return {z * probability * power, fma(constant<T>(0.39894228040143267794), z, probability) * power};
     }
 };
 
@@ -124,6 +151,11 @@ struct Silu {
         const Vec<T> s = sigmoid(z);
         return {z * s, s * fma(z, one - s, one)};
     }
+    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
+        const Vec<T> power = raised_exp(z, zero<T>());
+        return {z * power, power * (z + constant<T>(1))};
+    }
 };
 
 // z · tanh(softplus(z)).
@@ -135,6 +167,11 @@ struct Mish {
         const Vec<T> t = tanh(log1p_exp(z));
         const Vec<T> flat = fma(-t, t, constant<T>(1));
         return {z * t, fma(z * sigmoid(z), flat, t)};
+    }
+    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
+        const Vec<T> power = raised_exp(z, zero<T>());
+        return {z * power, power * (z + constant<T>(1))};
     }
 };
 
@@ -174,6 +211,11 @@ struct Sigmoid {
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> s = sigmoid(z);
         return {s, s * (constant<T>(1) - s)};
+    }
+    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
+        const Vec<T> power = raised_exp(z, zero<T>());
+        return {power, power};
     }
 };
 

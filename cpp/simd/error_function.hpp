@@ -47,19 +47,36 @@ struct ErfConstants<double> {
                                      -1.3126106535628455e-07};
 };
 
-// erfc(x) for x ≥ kErfNearZero (or NaN). The rounding of x² would spoil exp(-x²) far out; so x is cut into an upper
-// half, whose square is exact, and a rest: x² = upper² + (x - upper) (x + upper). Smaller x, whose squares would be
-// subnormal, and those whose result is zero do not enter the calculation.
+// -x² as a number and its correction. Its rounding would spoil exp(-x²) far out; so x is cut into an upper half, whose
+// square is exact, and a rest: x² = upper² + (x - upper) (x + upper).
+template <class T>
+struct MinusSquare {
+    Vec<T> number;
+    Vec<T> correction;
+};
+
+template <class T>
+GM_INLINE MinusSquare<T> minus_square(Vec<T> x) {
+    const Vec<T> upper = from_bits<T>(bits_of(x) & broadcast_int<T>(ErfConstants<T>::upper_half_bits));
+    return {-(upper * upper), (upper - x) * (upper + x)};
+}
+
+// erfc(x) / exp(-x²) for kErfNearZero ≤ x < erfc_is_zero.
+template <class T>
+GM_INLINE Vec<T> scaled_erfc(Vec<T> x) {
+    const Vec<T> three = broadcast<T>(3);
+    const Vec<T> reciprocal = broadcast<T>(1) / (x + three);
+    return polynomial((x - three) * reciprocal, ErfConstants<T>::erfc) * reciprocal;
+}
+
+// erfc(x) for x ≥ kErfNearZero (or NaN). Smaller x, whose squares would be subnormal, and those whose result is zero do
+// not enter the calculation.
 template <class T>
 GM_INLINE Vec<T> erfc_of_positive(Vec<T> x) {
-    using C = ErfConstants<T>;
-    const Mask<T> is_inside = ~(x >= broadcast<T>(C::erfc_is_zero));
+    const Mask<T> is_inside = ~(x >= broadcast<T>(ErfConstants<T>::erfc_is_zero));
     const Vec<T> inside = keep(is_inside, max(broadcast<T>(kErfNearZero<T>), x));
-    const Vec<T> upper = from_bits<T>(bits_of(inside) & broadcast_int<T>(C::upper_half_bits));
-    const Vec<T> power = exp_in_range(-(upper * upper), (upper - inside) * (upper + inside));
-    const Vec<T> three = broadcast<T>(3);
-    const Vec<T> reciprocal = broadcast<T>(1) / (inside + three);
-    return keep(is_inside, power * (polynomial((inside - three) * reciprocal, C::erfc) * reciprocal));
+    const MinusSquare<T> square = minus_square(inside);
+    return keep(is_inside, exp_in_range(square.number, square.correction) * scaled_erfc(inside));
 }
 
 // erf(x) for |x| up to kErfNearZero.

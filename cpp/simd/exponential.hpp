@@ -6,6 +6,7 @@
 #pragma once
 
 #include "simd/polynomial.hpp"
+#include "simd/subnormal.hpp"
 #include "simd/vector.hpp"
 
 namespace gradiometer::GM_ISA {
@@ -106,6 +107,15 @@ GM_INLINE Vec<T> exp_in_range(Vec<T> x, Vec<T> correction) {
     return times_power(broadcast<T>(1) + expm1_of_rest(reduced.rest + correction), x, reduced);
 }
 
+// exp(x + correction) · 2^kRaise, never subnormal, for x from 1.1 exp_is_zero to 0 and a correction of at most 0.05 in
+// magnitude.
+template <class T>
+GM_INLINE Vec<T> raised_exp(Vec<T> x, Vec<T> correction) {
+    const ExpReduction<T> reduced = reduce_exponent(x);
+    const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest + correction);
+    return p * from_bits<T>(reduced.power + exponent_step<T>(kRaise<T>));
+}
+
 // exp(x) for x ≤ exp_is_infinite or NaN. Where the result is zero, nothing underflows on the way to it, which takes
 // many processors 150 cycles.
 template <class T>
@@ -132,11 +142,17 @@ GM_INLINE Vec<T> expm1(Vec<T> x) {
     return select(abs(x) < broadcast<T>(C::expm1_is_identity), x, half + half);
 }
 
+// exp(-|x|), for what it adds to 1: where that is nothing, x being positive, it does not become subnormal.
+template <class T>
+GM_INLINE Vec<T> exp_of_minus_magnitude(Vec<T> x) {
+    return exp_bounded(-abs(min(broadcast<T>(-ExpConstants<T>::exp_may_be_subnormal), x)));
+}
+
 // 1 / (1 + exp(-x)), by the exponential of -|x|, which does not overflow and keeps the subnormal results.
 template <class T>
 GM_INLINE Vec<T> sigmoid(Vec<T> x) {
     const Vec<T> one = broadcast<T>(1);
-    const Vec<T> power = exp_bounded(-abs(x));
+    const Vec<T> power = exp_of_minus_magnitude(x);
     return select(x < zero<T>(), power, one) / (one + power);
 }
 

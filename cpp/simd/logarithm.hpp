@@ -118,7 +118,7 @@ template <class T>
 GM_INLINE Vec<T> log1p_exp(Vec<T> x) {
     const Vec<T> one = broadcast<T>(1);
     const Vec<T> half = broadcast<T>(T(0.5));
-    const Vec<T> power = exp_bounded(-abs(x));
+    const Vec<T> power = exp_of_minus_magnitude(x);
     const Mask<T> upper = power > broadcast<T>(T(0.41421356237309504880));
     const Vec<T> f = select(upper, half * power - half, power);
     const Vec<T> positive = max(zero<T>(), x);

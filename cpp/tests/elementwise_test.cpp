@@ -87,12 +87,55 @@ void near_zero(const KernelTable<T>& table, Report& report, const ActivationSpec
     }
 }
 
+// z so low that values and slopes are subnormal, or about to be. Each is rounded once; what stands beside it does not
+// show.
+template <class T>
+void far_below(const KernelTable<T>& table, Report& report, const ActivationSpec& spec) {
+    const bool gelu = spec.kind == ActivationKind::gelu;
+    const double lowest = gelu ? (sizeof(T) == 4 ? -14.6 : -39) : (sizeof(T) == 4 ? -110 : -755);
+    constexpr Index columns = 777;
+    const Index stride = padded<T>(columns);
+    Numbers numbers(7);
+    std::vector<T> z(stride), h(stride), slope(stride), h_beside(stride), slope_beside(stride);
+    for (Index j = 0; j < columns; ++j)
+        z[j] = static_cast<T>(lowest * (0.74 + 0.26 * static_cast<double>(j) / columns));
+    table.activate(spec, 1, columns, z.data(), stride, h.data(), stride, slope.data(), stride);
+    std::vector<T> beside = z;
+    for (Index j = 0; j < columns; j += 3) beside[j] = static_cast<T>(2 * lowest * numbers.next());
+    table.activate(spec, 1, columns, beside.data(), stride, h_beside.data(), stride, slope_beside.data(), stride);
+    for (Index j = 0; j < columns; ++j) {
+        const long double x = z[j], power = expl(x), half = 0.5L;
+        const long double probability = half * erfcl(-x * sqrtl(half));
+        const long double density = expl(-half * x * x) * 0.398942280401432677939946L;
+        const bool plain = spec.kind == ActivationKind::sigmoid;
+        const long double value = gelu ? x * probability : plain ? power : x * power;
+        const long double wanted_slope = gelu ? probability + x * density : plain ? power : (1 + x) * power;
+        // What the rounding of z / √2 does to the square, and a few roundings of numbers that are not subnormal.
+        const long double relative = kEpsilon<T> * (8 + (gelu ? x * x : 0));
+        const long double unit = std::numeric_limits<T>::denorm_min();
+        const auto good = [&](T found, long double wanted) {
+            return std::fabs(found - wanted) <= relative * std::fabs(wanted) + 0.51L * unit;
+        };
+        const std::string where = " far below " + at({{"kind", static_cast<Index>(spec.kind)}, {"j", j}});
+        report.expect(good(h[j], value), "activation" + where);
+        report.expect(good(slope[j], wanted_slope), "slope" + where);
+        if (j % 3 == 0) continue;
+        report.equal(h_beside[j], h[j], "activation beside others" + where);
+        report.equal(slope_beside[j], slope[j], "slope beside others" + where);
+        report.hash(h[j]);
+        report.hash(slope[j]);
+    }
+}
+
 }  // namespace
 
 template <class T>
 void try_activations(const KernelTable<T>& table, Report& report) {
     near_zero(table, report, {ActivationKind::softplus, 1e30, 20});  // not a straight line at any of the numbers
     near_zero(table, report, {ActivationKind::softplus, 1, 0});      // with a kink at zero
+    for (const ActivationKind kind :
+         {ActivationKind::gelu, ActivationKind::silu, ActivationKind::mish, ActivationKind::sigmoid})
+        far_below(table, report, {kind, 0, 0});
     for (const ActivationSpec& spec : kSpecs) {
         near_zero(table, report, spec);
         for (Index columns = 1; columns <= 132; columns += columns < 18 ? 1 : columns < 38 ? 5 : 47) {
