@@ -115,3 +115,22 @@ def test_the_number_of_threads_may_change_between_forward_and_backward(forward, 
         results.append({"dx": net.backward(dy)} | net.gradients())
     for key, value in results[0].items():
         assert np.array_equal(value, results[1][key]), key
+
+
+def test_a_backward_pass_of_ones_own_does_not_mind_the_step_before():
+    """A step of one thread leaves deltas at two places by turns; this pass needs all of them."""
+    gm.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(16, 7)).astype("f4"), rng.normal(size=(16, 3)).astype("f4")
+    net = gm.Network(7, [*[gm.Dense(20), gm.Tanh()] * 3, gm.Dense(3)], seed=0)
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(lr=0.0))
+
+    def gradients():
+        net.forward(x, training=True)
+        return net.backward(dy), net.gradients()
+
+    (dx, expected), _ = gradients(), trainer.step(x, dy)
+    again, found = gradients()
+    assert np.array_equal(again, dx)
+    for key, value in expected.items():
+        assert np.array_equal(value, found[key]), key

@@ -100,7 +100,7 @@ struct Gelu {
     explicit Gelu(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> half = constant<T>(0.5);
-        // Above it, the probability is 1, and the density nothing beside it, which would be subnormal.
+        // Above -far_begin, the probability is 1, and the density, which would become subnormal, nothing beside that.
         const Vec<T> bounded = min(-far_begin(), z);
         const Vec<T> probability = half * erfc(constant<T>(-0.70710678118654752440) * bounded);
         // The exponential of anything so small is 1; its square would be subnormal.

@@ -72,8 +72,8 @@ void Workspace<T>::place_deltas_that_take_turns() {
     size_t widest[2] = {0, 1};
     for (size_t i = 0; i < layout_.strides.size(); ++i)
         if (layout_.strides[i] > layout_.strides[widest[i % 2]]) widest[i % 2] = i;
-    layout_.even_delta_offset = layout_.delta_offsets[widest[0]];
-    layout_.odd_delta_offset = layout_.delta_offsets[std::min(widest[1], layout_.strides.size() - 1)];
+    even_delta_offset_ = layout_.delta_offsets[widest[0]];
+    odd_delta_offset_ = layout_.delta_offsets[std::min(widest[1], layout_.strides.size() - 1)];
 }
 
 template <class T>

@@ -18,9 +18,6 @@ enum class Collect { nothing, squares, norms, full };
 struct WorkspaceLayout {
     Index row_size = 0, input_stride = 0, scratch_stride = 0, alive_size = 0;
     Index norm_size = 0, max_norm_width = 0;
-    // Two deltas are enough where only the product and the gradient right behind it read them: of blocks with even and
-    // with odd numbers, at the place of the widest. kNone: they are not.
-    Index even_delta_offset = kNone, odd_delta_offset = kNone;
     Index input_gradient_offset = 0, targets_offset = 0, sums_size = 0, deltas_end = 0;
     std::vector<Index> strides, output_offsets, delta_offsets, normalized_offsets, norm_offsets, alive_offsets;
     std::vector<Index> layer_norm_offsets;
@@ -66,14 +63,14 @@ class Workspace {
     // Forward leaves the derivative of the chain of elementwise layers here, or, if that need not be stored, what batch
     // norm normalized; backward overwrites it with dL/dz of the block's dense layer, which the weight gradient reads.
     T* delta(Index block) {
-        const Index shared = block % 2 ? layout_.odd_delta_offset : layout_.even_delta_offset;
+        const Index shared = block % 2 ? odd_delta_offset_ : even_delta_offset_;
         return memory_.arena.data() + memory_.rows * (deltas_take_turns_ ? shared : layout_.delta_offsets[block]);
     }
     // Whether the deltas of all blocks stand at two places by turns, which stay in the cache. Nothing is done where
     // some of them are needed for longer.
-    void let_deltas_take_turns(bool wanted) { deltas_take_turns_ = wanted && layout_.even_delta_offset != kNone; }
-    // The deltas of all blocks, one after the other.
-    T* all_deltas() { return delta(0); }
+    void let_deltas_take_turns(bool wanted) { deltas_take_turns_ = wanted && even_delta_offset_ != kNone; }
+    // The deltas of all blocks, one after the other, where they do not take turns.
+    T* all_deltas() { return memory_.arena.data() + memory_.rows * layout_.delta_offsets[0]; }
     Index all_deltas_size() const { return memory_.rows * (layout_.deltas_end - layout_.delta_offsets[0]); }
     T* normalized(Index block) {
         return memory_.arena.data() + memory_.rows * layout_.normalized_offsets[block];
@@ -160,8 +157,11 @@ class Workspace {
 
     const Plan& plan_;
     Index tasks_;
-    bool deltas_take_turns_ = false;
     WorkspaceLayout layout_;
+    // Two deltas are enough where only the product and the gradient right behind it read them: of blocks with even and
+    // with odd numbers, at the place of the widest. kNone: they are not.
+    Index even_delta_offset_ = kNone, odd_delta_offset_ = kNone;
+    bool deltas_take_turns_ = false;
     WorkspaceMemory<T> memory_;
 };
 
