@@ -26,13 +26,16 @@ template <class Phi, class T>
     return {select(is_far, lowered(raised.value), near.value), select(is_far, lowered(raised.slope), near.slope)};
 }
 
+// `makes_subnormals` becomes true where it does.
 template <class Phi, class T>
-GM_INLINE ValueAndSlope<T> at(const Phi& phi, Vec<T> z) {
+GM_INLINE ValueAndSlope<T> at(const Phi& phi, Vec<T> z, bool& makes_subnormals) {
     if constexpr (FallsToZero<Phi>) {
         const FarBelow<T> far = phi.where_far_below();
         const Mask<T> is_far = (z < far.begin) & (z > far.end);
-        if (any(is_far)) [[unlikely]]
+        if (any(is_far)) [[unlikely]] {
+            makes_subnormals = true;
             return at_and_far_below(phi, z, is_far, far);
+        }
     }
     return phi.at(z);
 }
@@ -81,6 +84,7 @@ static void activate_near_zero(const Phi& phi, Index rows, Index columns, const 
 template <class Phi, class T>
 static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
                           T* derivative, Index derivative_stride) {
+    bool makes_subnormals = false;
     for (Index r = 0; r < rows; ++r, z += z_stride, h += h_stride) {
         Index j = 0;
         if constexpr (InGroups<Phi>) {
@@ -91,11 +95,13 @@ static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z,
             }
         }
         for (; j < columns; j += kLanes<T>) {
-            const ValueAndSlope<T> out = at(phi, load(z + j));
+            const ValueAndSlope<T> out = at(phi, load(z + j), makes_subnormals);
             store(h + j, out.value);
             if (derivative) store(derivative + r * derivative_stride + j, out.slope);
         }
     }
+    // The products that read them shall look before they multiply, not find out by it.
+    if (makes_subnormals) remember_subnormals();
 }
 
 // Run by run of rows that are alike.

@@ -44,7 +44,7 @@ struct FarBelow {
 // Of what falls like exp(z) or z exp(z).
 template <class T>
 GM_INLINE FarBelow<T> far_below_of_exp() {
-    return {broadcast<T>(ExpConstants<T>::exp_may_be_subnormal), constant<T>(sizeof(T) == 4 ? -109 : -752)};
+    return {constant<T>(sizeof(T) == 4 ? -87 : -708), constant<T>(sizeof(T) == 4 ? -109 : -752)};
 }
 
 // Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
@@ -110,7 +110,7 @@ struct Gelu {
         const Vec<T> weighted = select(density == zero<T>(), zero<T>(), bounded * density);
         return {z * probability, probability + weighted};
     }
-    GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12 : -37); }
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12.9 : -37.5); }
     GM_INLINE_MEMBER FarBelow<T> where_far_below() const {
         return {far_begin(), constant<T>(sizeof(T) == 4 ? -14.55 : -38.68)};
     }

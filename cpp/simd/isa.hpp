@@ -269,12 +269,18 @@ static inline void forget_subnormals() {
     const unsigned state = _mm_getcsr();
     if (state & kMetSubnormal) _mm_setcsr(state & ~kMetSubnormal);
 }
+// As if an operation had had one: for what makes subnormal numbers without one.
+static inline void remember_subnormals() {
+    const unsigned state = _mm_getcsr();
+    if (!(state & kMetSubnormal)) _mm_setcsr(state | kMetSubnormal);
+}
 #else
 constexpr bool kTellsSubnormals = false;
 GM_INLINE bool met_subnormal() {
     return false;
 }
 static inline void forget_subnormals() {}
+static inline void remember_subnormals() {}
 #endif
 
 // Whether the mask is true in any lane.
