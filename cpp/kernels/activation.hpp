@@ -47,6 +47,13 @@ GM_INLINE FarBelow<T> far_below_of_exp() {
     return {constant<T>(sizeof(T) == 4 ? -87 : -708), constant<T>(sizeof(T) == 4 ? -109 : -752)};
 }
 
+// z exp(z), raised: what SiLU and Mish are far below zero.
+template <class T>
+GM_INLINE ValueAndSlope<T> raised_z_exp(Vec<T> z) {
+    const Vec<T> power = raised_exp(z, zero<T>());
+    return {z * power, power * (z + constant<T>(1))};
+}
+
 // Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
 template <class T>
 constexpr T kNearZero = static_cast<T>(sizeof(T) == 4 ? 0x1p-40 : 0x1p-100);
@@ -152,10 +159,7 @@ struct Silu {
         return {z * s, s * fma(z, one - s, one)};
     }
     GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
-    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> power = raised_exp(z, zero<T>());
-        return {z * power, power * (z + constant<T>(1))};
-    }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
 };
 
 // z · tanh(softplus(z)).
@@ -169,10 +173,7 @@ struct Mish {
         return {z * t, fma(z * sigmoid(z), flat, t)};
     }
     GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
-    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> power = raised_exp(z, zero<T>());
-        return {z * power, power * (z + constant<T>(1))};
-    }
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
 };
 
 // log(1 + exp(beta z)) / beta, and z itself where beta z is above the threshold.
