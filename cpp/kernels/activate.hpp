@@ -3,6 +3,7 @@
 
 #include "kernels/activation.hpp"
 #include "kernels/tiny.hpp"
+#include "simd/group.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -15,30 +16,6 @@ concept KinkedAtZero = requires(Phi phi) { phi.lines_at_zero(); };
 
 template <class Phi>
 concept SaysWhatIsNearZero = requires(Phi phi) { phi.near_zero; };
-
-template <class Phi>
-concept FallsToZero = requires(Phi phi) { phi.where_far_below(); };
-
-template <class Phi, class T>
-[[gnu::noinline]] static ValueAndSlope<T> at_and_far_below(const Phi& phi, Vec<T> z, Mask<T> is_far, FarBelow<T> far) {
-    const ValueAndSlope<T> near = phi.at(select(is_far, zero<T>(), z));
-    const ValueAndSlope<T> raised = phi.far_below(select(is_far, z, far.begin));
-    return {select(is_far, lowered(raised.value), near.value), select(is_far, lowered(raised.slope), near.slope)};
-}
-
-// `makes_subnormals` becomes true where it does.
-template <class Phi, class T>
-GM_INLINE ValueAndSlope<T> at(const Phi& phi, Vec<T> z, bool& makes_subnormals) {
-    if constexpr (FallsToZero<Phi>) {
-        const FarBelow<T> far = phi.where_far_below();
-        const Mask<T> is_far = (z < far.begin) & (z > far.end);
-        if (any(is_far)) [[unlikely]] {
-            makes_subnormals = true;
-            return at_and_far_below(phi, z, is_far, far);
-        }
-    }
-    return phi.at(z);
-}
 
 template <class T, class Phi>
 GM_INLINE T limit_near_zero(const Phi& phi) {
@@ -84,7 +61,6 @@ static void activate_near_zero(const Phi& phi, Index rows, Index columns, const 
 template <class Phi, class T>
 static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h, Index h_stride,
                           T* derivative, Index derivative_stride) {
-    bool makes_subnormals = false;
     for (Index r = 0; r < rows; ++r, z += z_stride, h += h_stride) {
         Index j = 0;
         if constexpr (InGroups<Phi>) {
@@ -95,25 +71,71 @@ static void activate_rows(const Phi& phi, Index rows, Index columns, const T* z,
             }
         }
         for (; j < columns; j += kLanes<T>) {
-            const ValueAndSlope<T> out = at(phi, load(z + j), makes_subnormals);
+            const ValueAndSlope<T> out = phi.at(load(z + j));
             store(h + j, out.value);
             if (derivative) store(derivative + r * derivative_stride + j, out.slope);
         }
     }
-    // The products that read them shall look before they multiply, not find out by it.
-    if (makes_subnormals) remember_subnormals();
 }
 
-// Run by run of rows that are alike.
+// Whether some of z are far below zero. (Minima in four chains: one would wait for itself.)
+template <class Phi, class T>
+static bool reaches_far_below(Index rows, Index columns, const T* z, Index stride) {
+    Group<Vec<T>> lowest = constant_of<Group<Vec<T>>>(0);
+    for (Index r = 0; r < rows; ++r, z += stride) {
+        Index j = 0;
+        for (; j + kGroup * kLanes<T> <= columns; j += kGroup * kLanes<T>) lowest = min(load_group(z + j), lowest);
+        for (; j < columns; j += kLanes<T>) lowest.part[0] = min(load(z + j), lowest.part[0]);
+    }
+    for (int i = 1; i < kGroup; ++i) lowest.part[0] = min(lowest.part[i], lowest.part[0]);
+    return any(lowest.part[0] < Phi::far_begin());
+}
+
+// Where some of z are far below zero.
+template <class Phi, class T>
+static void activate_far_below(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h,
+                               Index h_stride, T* derivative, Index derivative_stride) {
+    for (Index r = 0; r < rows; ++r)
+        for (Index j = 0; j < columns; j += kLanes<T>) {
+            const Vec<T> x = load(z + r * z_stride + j);
+            const Mask<T> is_far = x < phi.far_begin();
+            ValueAndSlope<T> out = phi.at(select(is_far, zero<T>(), x));
+            if (any(is_far)) {
+                const ValueAndSlope<T> raised = phi.far_below(select(is_far, x, phi.far_begin()));
+                out = {select(is_far, lowered(raised.value), out.value),
+                       select(is_far, lowered(raised.slope), out.slope)};
+            }
+            store(h + r * h_stride + j, out.value);
+            if (derivative) store(derivative + r * derivative_stride + j, out.slope);
+        }
+    // The products that read them shall look before they multiply, not find out by it.
+    remember_subnormals();
+}
+
+enum Region { elsewhere, near_zero, far_below };
+
+template <class Phi, class T>
+static Region region_of(const Phi& phi, Index rows, Index columns, const T* z, Index stride) {
+    if constexpr (SmoothAtZero<Phi> || KinkedAtZero<Phi>)
+        if (tiny_chunk(rows, columns, z, stride, limit_near_zero<T>(phi))) return near_zero;
+    if constexpr (FallsToZero<Phi>)
+        if (reaches_far_below<Phi>(rows, columns, z, stride)) return far_below;
+    return elsewhere;
+}
+
+// Run by run of rows that are in the same region.
 template <class Phi, class T>
 [[gnu::noinline]] static void activate_alike(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride,
                                              T* h, Index h_stride, T* derivative, Index derivative_stride) {
-    const T limit = limit_near_zero<T>(phi);
     for (Index begin = 0; begin < rows;) {
         const AlikeRows alike = alike_rows(begin, rows, rows, [&](Index r, Index count) {
-            return static_cast<int>(tiny_chunk(count, columns, z + r * z_stride, z_stride, limit));
+            return static_cast<int>(region_of(phi, count, columns, z + r * z_stride, z_stride));
         });
-        const auto activate = alike.kind ? activate_near_zero<Phi, T> : activate_rows<Phi, T>;
+        auto activate = activate_rows<Phi, T>;
+        if constexpr (SmoothAtZero<Phi> || KinkedAtZero<Phi>)
+            if (alike.kind == near_zero) activate = activate_near_zero<Phi, T>;
+        if constexpr (FallsToZero<Phi>)
+            if (alike.kind == far_below) activate = activate_far_below<Phi, T>;
         activate(phi, alike.end - begin, columns, z + begin * z_stride, z_stride, h + begin * h_stride, h_stride,
                  derivative ? derivative + begin * derivative_stride : nullptr, derivative_stride);
         begin = alike.end;
@@ -124,11 +146,12 @@ template <class Phi, class T>
 static void activate_with(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h,
                           Index h_stride, T* derivative, Index derivative_stride) {
     const Phi phi(spec);
-    if constexpr (SmoothAtZero<Phi> || KinkedAtZero<Phi>) {
-        if (!all_begin_from(limit_near_zero<T>(phi), rows, columns, z, z_stride))
-            return activate_alike(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
-    }
-    activate_rows(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
+    bool elsewhere = true;
+    if constexpr (SmoothAtZero<Phi> || KinkedAtZero<Phi>)
+        elsewhere = all_begin_from(limit_near_zero<T>(phi), rows, columns, z, z_stride);
+    if constexpr (FallsToZero<Phi>) elsewhere = elsewhere && !reaches_far_below<Phi>(rows, columns, z, z_stride);
+    const auto activate = elsewhere ? activate_rows<Phi, T> : activate_alike<Phi, T>;
+    activate(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
 }
 
 template <class T>

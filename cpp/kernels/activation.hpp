@@ -33,24 +33,28 @@ GM_INLINE Vec<T> constant(double x) {
     return broadcast(static_cast<T>(x));
 }
 
-// Where z is so low that φ(z) and φ′(z), which fall like an exponential, may be subnormal, but are not zero yet. There,
-// both are computed raised: far_below(z). (Some processors take 150 cycles for each operation that makes a subnormal.)
-template <class T>
-struct FarBelow {
-    Vec<T> begin;
-    Vec<T> end;
-};
+// Below far_begin(), φ(z) and φ′(z) fall like an exponential and may be subnormal: there, both are computed raised, by
+// far_below(z), and at(z) is not asked. (Some processors take 150 cycles for each operation that makes a subnormal.)
+template <class Phi>
+concept FallsToZero = requires(Phi phi) { phi.far_begin(); };
 
 // Of what falls like exp(z) or z exp(z).
 template <class T>
-GM_INLINE FarBelow<T> far_below_of_exp() {
-    return {constant<T>(sizeof(T) == 4 ? -87 : -708), constant<T>(sizeof(T) == 4 ? -109 : -752)};
+GM_INLINE Vec<T> far_begin_of_exp() {
+    return constant<T>(sizeof(T) == 4 ? -87 : -708);
+}
+
+// exp(z), raised, and zero where that is what it is rounded to.
+template <class T>
+GM_INLINE Vec<T> raised_exp_to_zero(Vec<T> z) {
+    const Vec<T> end = constant<T>(sizeof(T) == 4 ? -109 : -752);
+    return keep(z > end, raised_exp(max(end, z), zero<T>()));
 }
 
 // z exp(z), raised: what SiLU and Mish are far below zero.
 template <class T>
 GM_INLINE ValueAndSlope<T> raised_z_exp(Vec<T> z) {
-    const Vec<T> power = raised_exp(z, zero<T>());
+    const Vec<T> power = raised_exp_to_zero(z);
     return {z * power, power * (z + constant<T>(1))};
 }
 
@@ -107,27 +111,33 @@ struct Gelu {
     explicit Gelu(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> half = constant<T>(0.5);
-        // Above -far_begin, the probability is 1, and the density, which would become subnormal, nothing beside that.
+        // Above -far_begin, Φ is 1, and the density, which would become subnormal, nothing beside that.
         const Vec<T> bounded = min(-far_begin(), z);
-        const Vec<T> probability = half * erfc(constant<T>(-0.70710678118654752440) * bounded);
-        // The exponential of anything so small is 1; its square would be subnormal.
-        const Vec<T> half_square = max(constant<T>(0x1p-60), half * bounded * bounded);
-        const Vec<T> density = constant<T>(0.39894228040143267794) * exp(-half_square);
-        // Where the density is zero, z may be infinite and the product would be a NaN.
-        const Vec<T> weighted = select(density == zero<T>(), zero<T>(), bounded * density);
-        return {z * probability, probability + weighted};
+        const Vec<T> x = constant<T>(0.70710678118654752440) * bounded;
+        // exp(-x²) of anything so small is 1; its square would be subnormal.
+        const Vec<T> distance = max(constant<T>(0x1p-30), abs(x));
+        const MinusSquare<T> square = minus_square(distance);
+        ExpReduction<T> reduced = reduce_exponent(square.number);
+        reduced.rest = reduced.rest + square.correction;
+        const Vec<T> power = exp_if_normal(reduced);
+        const Vec<T> tail = half * power * scaled_erfc(distance);
+        const Vec<T> far = select(x > zero<T>(), constant<T>(1) - tail, tail);
+        const Vec<T> near = fma(half, erf_near_zero(x), half);
+        const Vec<T> probability = select(distance < constant<T>(kErfNearZero<T>), near, far);
+        return {z * probability, fma(constant<T>(kDensityAtZero) * power, bounded, probability)};
     }
     GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12.9 : -37.5); }
-    GM_INLINE_MEMBER FarBelow<T> where_far_below() const {
-        return {far_begin(), constant<T>(sizeof(T) == 4 ? -14.55 : -38.68)};
-    }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> x = constant<T>(-0.70710678118654752440) * z;
+        const Vec<T> end = constant<T>(sizeof(T) == 4 ? -14.55 : -38.68);
+        const Vec<T> x = constant<T>(-0.70710678118654752440) * max(end, z);
         const MinusSquare<T> square = minus_square(x);
-        const Vec<T> power = raised_exp(square.number, square.correction);
+        const Vec<T> power = keep(z > end, raised_exp(square.number, square.correction));
         const Vec<T> probability = constant<T>(0.5) * scaled_erfc(x);
-        return {z * probability * power, fma(constant<T>(0.39894228040143267794), z, probability) * power};
+        return {z * probability * power, fma(constant<T>(kDensityAtZero), z, probability) * power};
     }
+
+  private:
+    static constexpr double kDensityAtZero = 0.39894228040143267794;
 };
 
 // ½ z (1 + tanh u), u = √(2/π) (z + 0.044715 z³).
@@ -155,24 +165,28 @@ struct Silu {
     explicit Silu(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> one = constant<T>(1);
-        const Vec<T> s = sigmoid(z);
+        const Vec<T> s = sigmoid_if_normal(z);
         return {z * s, s * fma(z, one - s, one)};
     }
-    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
 };
 
-// z · tanh(softplus(z)).
+// z · tanh(softplus(z)) = z · n / (n + 2) with n = w (w + 2) and w = exp(z).
 template <class T>
 struct Mish {
     static constexpr bool kSmoothAtZero = true;
     explicit Mish(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
-        const Vec<T> t = tanh(log1p_exp(z));
-        const Vec<T> flat = fma(-t, t, constant<T>(1));
-        return {z * t, fma(z * sigmoid(z), flat, t)};
+        // Above, the quotient is 1 and its slope, n being e⁴⁰ (in double, e⁸⁰), nothing beside that.
+        const Vec<T> bounded = min(constant<T>(sizeof(T) == 4 ? 20 : 40), z);
+        const Vec<T> w = exp_if_normal(reduce_exponent(bounded));
+        const Vec<T> n = fma(w, w, w + w);
+        const Vec<T> below = n + constant<T>(2);
+        const Vec<T> t = n / below;
+        return {z * t, fma(bounded, constant<T>(4) * fma(w, w, w) / (below * below), t)};
     }
-    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
 };
 
@@ -210,12 +224,12 @@ struct Sigmoid {
     static constexpr bool kSmoothAtZero = true;
     explicit Sigmoid(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
-        const Vec<T> s = sigmoid(z);
+        const Vec<T> s = sigmoid_if_normal(z);
         return {s, s * (constant<T>(1) - s)};
     }
-    GM_INLINE_MEMBER FarBelow<T> where_far_below() const { return far_below_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> power = raised_exp(z, zero<T>());
+        const Vec<T> power = raised_exp_to_zero(z);
         return {power, power};
     }
 };
@@ -227,8 +241,10 @@ struct Tanh {
     explicit Tanh(ActivationSpec) {}
     template <class V>
     GM_INLINE_MEMBER ValueAndSlope<T, V> at(V z) const {
-        const V t = tanh(z);
-        return {t, fma(-t, t, constant_of<V>(1))};
+        ValueAndSlope<T, V> out;
+        out.value = tanh(z);
+        out.slope = fma(-out.value, out.value, constant_of<V>(1));
+        return out;
     }
 };
 

@@ -27,6 +27,7 @@ struct ExpConstants<float> {
     static constexpr float ln2_high = 0x1.62e4p-1f;
     static constexpr float ln2_low = 0x1.7f7d1cp-20f;
     static constexpr float q[] = {0.5f, 0.166666657f, 0.0416664667f, 0.00833363924f, 0.00139349524f, 0.000196720561f};
+    static constexpr float twice_q_of_double[] = {2 * q[0], 4 * q[1], 8 * q[2], 16 * q[3], 32 * q[4], 64 * q[5]};
     static constexpr float exp_is_zero = -104.0f;    // exp of all below rounds to zero
     static constexpr float exp_is_infinite = 89.0f;  // exp of all above overflows
     static constexpr float exp_may_be_subnormal = -80.0f;
@@ -48,6 +49,8 @@ struct ExpConstants<double> {
                                    0.008333333333298196,  0.0013888888936235146, 0.0001984126995049437,
                                    2.480150036285968e-05, 2.755718644816102e-06, 2.762775316805376e-07,
                                    2.5124839100313023e-08};
+    static constexpr double twice_q_of_double[] = {2 * q[0],  4 * q[1],   8 * q[2],   16 * q[3],  32 * q[4],
+                                                   64 * q[5], 128 * q[6], 256 * q[7], 512 * q[8], 1024 * q[9]};
     static constexpr double exp_is_zero = -746.0;
     static constexpr double exp_is_infinite = 710.0;
     static constexpr double exp_may_be_subnormal = -700.0;
@@ -116,6 +119,14 @@ GM_INLINE Vec<T> raised_exp(Vec<T> x, Vec<T> correction) {
     return p * from_bits<T>(reduced.power + exponent_step<T>(kRaise<T>));
 }
 
+// exp(x), of the reduction of an x of which that is a normal number, or of NaN.
+template <class T>
+GM_INLINE Vec<T> exp_if_normal(const ExpReduction<T>& reduced) {
+    const Vec<T> p = broadcast<T>(1) + expm1_of_rest(reduced.rest);
+    if constexpr (kScales) return scale(p, reduced.n);
+    return p * from_bits<T>(reduced.power);
+}
+
 // exp(x) for x ≤ exp_is_infinite or NaN. Where the result is zero, nothing underflows on the way to it, which takes
 // many processors 150 cycles.
 template <class T>
@@ -145,19 +156,30 @@ GM_INLINE Vec<T> expm1(Vec<T> x) {
 // exp(-|x|), for what it adds to 1: where that is nothing, x being positive, it does not become subnormal.
 template <class T>
 GM_INLINE Vec<T> exp_of_minus_magnitude(Vec<T> x) {
-    return exp_bounded(-abs(min(broadcast<T>(-ExpConstants<T>::exp_may_be_subnormal), x)));
+    return exp_bounded(minus_abs(min(broadcast<T>(-ExpConstants<T>::exp_may_be_subnormal), x)));
 }
 
-// 1 / (1 + exp(-x)), by the exponential of -|x|, which does not overflow and keeps the subnormal results.
+// 1 / (1 + exp(-x)), of x and exp(-|x|), which does not overflow and keeps the subnormal results.
 template <class T>
-GM_INLINE Vec<T> sigmoid(Vec<T> x) {
+GM_INLINE Vec<T> sigmoid_of_power(Vec<T> x, Vec<T> power) {
     const Vec<T> one = broadcast<T>(1);
-    const Vec<T> power = exp_of_minus_magnitude(x);
     return select(x < zero<T>(), power, one) / (one + power);
 }
 
-// With e = exp(2|x|) - 1: tanh|x| = e / (e + 2). ln 2 is rounded to one number, for what that loses grows with n, and
-// where n is large, tanh is flat.
+template <class T>
+GM_INLINE Vec<T> sigmoid(Vec<T> x) {
+    return sigmoid_of_power(x, exp_of_minus_magnitude(x));
+}
+
+// The same bits where exp(x) is not below the normal numbers, or x is NaN.
+template <class T>
+GM_INLINE Vec<T> sigmoid_if_normal(Vec<T> x) {
+    const Vec<T> bounded = min(broadcast<T>(-ExpConstants<T>::exp_may_be_subnormal), x);
+    return sigmoid_of_power(x, exp_if_normal(reduce_exponent(minus_abs(bounded))));
+}
+
+// With e = exp(2|x|) - 1: tanh|x| = e / (e + 2) = ½e / (½e + 1). Halves of all save the doubling of |x| and change no
+// bit. ln 2 is rounded to one number, for what that loses grows with n, and where n is large, tanh is flat.
 template <class V>
 GM_INLINE V tanh(V x) {
     using C = ExpConstants<typename Kind<V>::T>;
@@ -165,10 +187,12 @@ GM_INLINE V tanh(V x) {
     const V round_and_bias = constant_of<V>(C::round_and_bias);
     const V shifted = fma(inside, constant_of<V>(2 * C::log2_e), round_and_bias);
     const V n = shifted - round_and_bias;
-    const V rest = fma(n, constant_of<V>(-C::ln2), inside + inside);
+    const V half_rest = fma(n, constant_of<V>(C::ln2 / -2), inside);
+    const V half_expm1 = fma(half_rest * half_rest, polynomial(half_rest, C::twice_q_of_double), half_rest);
     const V power = from_bits<typename Kind<V>::T>(bits_of(shifted) << C::mantissa_bits);
-    const V e = fma(power, expm1_of_rest(rest), power - constant_of<V>(1));
-    return copysign(e / (e + constant_of<V>(2)), x);
+    const V half = constant_of<V>(0.5);
+    const V half_e = fma(power, half_expm1, fma(power, half, -half));
+    return with_sign(half_e / (half_e + constant_of<V>(1)), x);
 }
 
 }  // namespace

@@ -88,8 +88,8 @@ GM_ALIKE(operator-) {
 GM_ALIKE(abs) {
     return each([](Part x) { return abs(x); }, a);
 }
-GM_ALIKE(copysign, Group<Part> b) {
-    return each([](Part x, Part y) { return copysign(x, y); }, a, b);
+GM_ALIKE(with_sign, Group<Part> b) {
+    return each([](Part x, Part y) { return with_sign(x, y); }, a, b);
 }
 GM_ALIKE(fma, Group<Part> b, Group<Part> c) {
     return each([](Part x, Part y, Part z) { return fma(x, y, z); }, a, b, c);

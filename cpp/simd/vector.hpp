@@ -255,10 +255,21 @@ GM_INLINE Vec<T> abs(Vec<T> x) {
     return {reinterpret_cast<typename Native<T>::Vector>(bits_of(x).v & ~sign_bit<T>().v)};
 }
 
+template <class T>
+GM_INLINE Vec<T> minus_abs(Vec<T> x) {
+    return from_bits<T>(bits_of(x) | sign_bit<T>());
+}
+
+// Something that is not negative, with the sign of `sign`.
+template <class T>
+GM_INLINE Vec<T> with_sign(Vec<T> magnitude, Vec<T> sign) {
+    return from_bits<T>(bits_of(magnitude) | (bits_of(sign) & sign_bit<T>()));
+}
+
 // The magnitude of `magnitude` with the sign of `sign`.
 template <class T>
 GM_INLINE Vec<T> copysign(Vec<T> magnitude, Vec<T> sign) {
-    return from_bits<T>({bits_of(abs(magnitude)).v | (bits_of(sign).v & sign_bit<T>().v)});
+    return with_sign(abs(magnitude), sign);
 }
 
 }  // namespace
