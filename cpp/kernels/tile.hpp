@@ -64,7 +64,8 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
     }
     const T* next_a = ahead.a;
     const T* next_b = ahead.b;
-    for (Index t = 0; t < steps; ++t) {
+    Index t = 0;
+    do {  // at least once: a way around the loop would cost copies of all sums before and after it
         Vec<T> row[Vectors];
         GM_UNROLL for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
         if (t < fetched) {
@@ -85,7 +86,7 @@ static void tile(Index steps, const T* __restrict a, Index a_stride, const T* __
                                                               : walk == Walk::packed   ? Rows
                                                                                        : a_stride;
         b += b_stride;
-    }
+    } while (++t < steps);
     T* to = c;
     GM_UNROLL for (int i = 0; i < Rows; ++i, to += c_stride) {
         GM_UNROLL for (int v = 0; v < Vectors; ++v) store(to + v * kLanes<T>, sum[i][v]);
