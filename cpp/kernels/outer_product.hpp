@@ -7,8 +7,17 @@
 namespace gradiometer::GM_ISA {
 namespace {
 
-// Rows of x and a panel of dy that an outer product goes through at a time: the first cache has them for all tiles.
+// Rows of x and a panel of dy that an outer product goes through at a time, at most: the first cache has them for all
+// tiles.
 constexpr Index kRowsInCache = 128;
+
+// Fewer, where rows are a multiple of 256 bytes apart and so share a quarter of the cache's sets.
+template <class T>
+GM_INLINE Index rows_at_once(Index x_stride, Index dy_stride) {
+    if (x_stride == 0) return kRowsInCache;  // as they were packed
+    constexpr Index kFar = 256 / static_cast<Index>(sizeof(T));
+    return x_stride % kFar == 0 || dy_stride % kFar == 0 ? kRowsInCache / 2 : kRowsInCache;
+}
 
 template <class T>
 void pack_columns(Index rows, Index inner, const T* x, Index x_stride, T* out) {
@@ -122,8 +131,9 @@ GM_INLINE auto tiles_of(Index x_stride, Index vectors) {
 template <class T>
 static void outer_product_plain(Index rows, Index inner, const T* x, Index x_stride, const T* dy, Index dy_stride,
                                 Index vectors, T* out, Index out_stride, const Ahead<T>& ahead) {
-    for (Index r = 0; r < rows; r += kRowsInCache) {
-        const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
+    const Index most = rows_at_once<T>(x_stride, dy_stride);
+    for (Index r = 0; r < rows; r += most) {
+        const Index steps = rows - r < most ? rows - r : most;
         const Ahead<T> of_rows{.a = offset_unless_null(ahead.a, r * ahead.a_stride),
                                .a_stride = ahead.a_stride,
                                .b = offset_unless_null(ahead.b, r * dy_stride),
