@@ -154,8 +154,9 @@ template <class T>
         return;
     }
     alignas(kAlignment) T raised_dy[kRowsInCache * kPanel<T>], raised_x[kRowsInCache * kInnerChunk];
-    for (Index r = 0; r < rows; r += kRowsInCache) {
-        const Index steps = rows - r < kRowsInCache ? rows - r : kRowsInCache;
+    const Index most = rows_at_once<T>(x_stride, dy_stride);
+    for (Index r = 0; r < rows; r += most) {
+        const Index steps = rows - r < most ? rows - r : most;
         const T* from_x = x + r * (x_stride ? x_stride : inner);
         const T* from_dy = dy + r * dy_stride;
         Index stride_x = x_stride, stride_dy = dy_stride;
