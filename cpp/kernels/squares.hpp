@@ -5,6 +5,7 @@
 
 #include "kernels/lanes16.hpp"
 #include "meter/square_sum.hpp"
+#include "simd/subnormal.hpp"
 
 namespace gradiometer::GM_ISA {
 namespace {
@@ -25,10 +26,18 @@ struct Squares<double> {
     Vec<double> small, medium, large;
     GM_INLINE_MEMBER void clear() { small = medium = large = zero<double>(); }
     GM_INLINE_MEMBER void add(Vec<double> x) {
+        // Zeros, less one, are negative.
         const Vec<double> magnitude = abs(x);
+        const Ints<double> one = broadcast_int<double>(1);
+        if (any_outside(bits_of(magnitude) - one, bits_of(broadcast(kSmallSquareLimit)) - one,
+                        bits_of(broadcast(kLargeSquareLimit)) - one)) [[unlikely]]
+            return add_sorted(x, magnitude);
+        medium = fma(x, x, medium);
+    }
+    GM_INLINE_MEMBER void add_sorted(Vec<double> x, Vec<double> magnitude) {
         const Mask<double> is_small = magnitude < broadcast(kSmallSquareLimit);
         const Mask<double> is_large = magnitude > broadcast(kLargeSquareLimit);
-        const Vec<double> up = keep(is_small, x * broadcast(kSmallSquareScale));
+        const Vec<double> up = keep(is_small, raised_magnitude_by<kSmallSquareRaise>(magnitude));
         const Vec<double> down = keep(is_large, x * broadcast(kLargeSquareScale));
         const Vec<double> plain = keep(~(is_small | is_large), x);
         small = fma(up, up, small);

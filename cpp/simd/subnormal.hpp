@@ -33,26 +33,27 @@ struct RaiseConstants {
     static constexpr int mantissa_bits = sizeof(T) == 4 ? 23 : 52;
     static constexpr int smallest = sizeof(T) == 4 ? -149 : -1074;  // the exponent of the smallest subnormal
     static constexpr T integer_base = power_of_two<T>(mantissa_bits);
-    static constexpr T unit = power_of_two<T>(smallest + raise);    // the smallest subnormal, raised
     static constexpr T units = power_of_two<T>(-smallest - raise);  // in 1
     static constexpr T lower = power_of_two<T>(-raise);
     static constexpr T smallest_normal_raised = power_of_two<T>(smallest + mantissa_bits + raise);
 };
 
-// x · 2^raise, exactly, for |x| below 2^(raise - 1).
+// x · 2^raise, exactly, for 0 ≤ x < 2^(raise - 1), by an addition to the exponent. A subnormal number, which has none,
+// gets the one that a normal number of its mantissa would have, half of what is right, and a leading one.
 template <int raise, class T>
-GM_INLINE Vec<T> raised_by(Vec<T> x) {
+GM_INLINE Vec<T> raised_magnitude_by(Vec<T> x) {
     using C = RaiseConstants<T, raise>;
     using Integer = typename Native<T>::Integer;
-    const Vec<T> magnitude = abs(x);
-    const Vec<T> base = broadcast<T>(C::integer_base);
-    // An addition of integers to a normal number's exponent; of a subnormal one, the bits are its number of units.
-    const Vec<T> normal = from_bits<T>(
-        bits_of(magnitude) + broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(raise) << C::mantissa_bits)));
-    const Mask<T> is_normal = magnitude >= broadcast<T>(kSmallestNormal<T>);
-    const Ints<T> few = {is_normal.v ? broadcast_int<T>(0).v : bits_of(magnitude).v};
-    const Vec<T> subnormal = (from_bits<T>(few | bits_of(base)) - base) * broadcast<T>(C::unit);
-    return copysign(select(is_normal, normal, subnormal), x);
+    const Vec<T> higher =
+        from_bits<T>(bits_of(x) + broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(raise) << C::mantissa_bits)));
+    const Mask<T> is_subnormal = x < broadcast<T>(kSmallestNormal<T>);
+    return higher + keep(is_subnormal, higher - broadcast<T>(C::smallest_normal_raised));
+}
+
+// The same for |x| < 2^(raise - 1).
+template <int raise, class T>
+GM_INLINE Vec<T> raised_by(Vec<T> x) {
+    return with_sign(raised_magnitude_by<raise>(abs(x)), x);
 }
 
 template <class T>
