@@ -129,11 +129,12 @@ struct Gelu {
     GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12.9 : -37.5); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
         const Vec<T> end = constant<T>(sizeof(T) == 4 ? -14.55 : -38.68);
-        const Vec<T> x = constant<T>(-0.70710678118654752440) * max(end, z);
+        const Vec<T> inside = max(end, z);
+        const Vec<T> x = constant<T>(-0.70710678118654752440) * inside;
         const MinusSquare<T> square = minus_square(x);
         const Vec<T> power = keep(z > end, raised_exp(square.number, square.correction));
         const Vec<T> probability = constant<T>(0.5) * scaled_erfc(x);
-        return {z * probability * power, fma(constant<T>(kDensityAtZero), z, probability) * power};
+        return {z * probability * power, fma(constant<T>(kDensityAtZero), inside, probability) * power};
     }
 
   private:

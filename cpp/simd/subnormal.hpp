@@ -44,8 +44,8 @@ template <int raise, class T>
 GM_INLINE Vec<T> raised_magnitude_by(Vec<T> x) {
     using C = RaiseConstants<T, raise>;
     using Integer = typename Native<T>::Integer;
-    const Vec<T> higher =
-        from_bits<T>(bits_of(x) + broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(raise) << C::mantissa_bits)));
+    const Vec<T> higher = from_bits<T>(
+        bits_of(x) + broadcast_int<T>(static_cast<Integer>(static_cast<Integer>(raise) << C::mantissa_bits)));
     const Mask<T> is_subnormal = x < broadcast<T>(kSmallestNormal<T>);
     return higher + keep(is_subnormal, higher - broadcast<T>(C::smallest_normal_raised));
 }

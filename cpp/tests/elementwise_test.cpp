@@ -127,6 +127,36 @@ void far_below(const KernelTable<T>& table, Report& report, const ActivationSpec
     }
 }
 
+// Chunks of rows that are ordinary, near zero, far below it, and all of these: each row is what it is by itself.
+template <class T>
+void regions(const KernelTable<T>& table, Report& report, const ActivationSpec& spec) {
+    constexpr Index chunks = 8, rows = chunks * kRowChunk - 3, columns = 75;
+    const Index stride = padded<T>(columns);
+    constexpr bool is_float = sizeof(T) == 4;
+    const double scales[] = {3, is_float ? 1e-30 : 1e-200, is_float ? 150 : 1000, 15, 0, 40};
+    Numbers numbers(11);
+    std::vector<T> z = numbers.padded_rows<T>(rows, columns), h(z.size()), slope(z.size());
+    for (Index r = 0; r < rows; ++r) {
+        const Index chunk = r / kRowChunk;
+        for (Index j = 0; j < columns; ++j) z[r * stride + j] *= static_cast<T>(scales[(chunk > 5 ? r : chunk) % 6]);
+    }
+    table.activate(spec, rows, columns, z.data(), stride, h.data(), stride, slope.data(), stride);
+    std::vector<T> in_place = z, h_alone(stride), slope_alone(stride);
+    table.activate(spec, rows, columns, in_place.data(), stride, in_place.data(), stride, nullptr, 0);
+    for (Index r = 0; r < rows; ++r) {
+        table.activate(spec, 1, columns, z.data() + r * stride, stride, h_alone.data(), stride, slope_alone.data(),
+                       stride);
+        for (Index j = 0; j < columns; ++j) {
+            const Index i = r * stride + j;
+            const std::string where =
+                " of regions " + at({{"kind", static_cast<Index>(spec.kind)}, {"r", r}, {"j", j}});
+            report.equal(h[i], h_alone[j], "activation" + where);
+            report.equal(in_place[i], h_alone[j], "activation in place" + where);
+            report.equal(slope[i], slope_alone[j], "slope" + where);
+        }
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -138,6 +168,7 @@ void try_activations(const KernelTable<T>& table, Report& report) {
         far_below(table, report, {kind, 0, 0});
     for (const ActivationSpec& spec : kSpecs) {
         near_zero(table, report, spec);
+        regions(table, report, spec);
         for (Index columns = 1; columns <= 132; columns += columns < 18 ? 1 : columns < 38 ? 5 : 47) {
             const Index rows = 1 + columns % 11, stride = padded<T>(columns);
             Numbers numbers(static_cast<uint64_t>(columns));
