@@ -95,6 +95,7 @@ static bool reaches_far_below(Index rows, Index columns, const T* z, Index strid
 template <class Phi, class T>
 static void activate_far_below(const Phi& phi, Index rows, Index columns, const T* z, Index z_stride, T* h,
                                Index h_stride, T* derivative, Index derivative_stride) {
+    bool makes_subnormals = false;
     for (Index r = 0; r < rows; ++r)
         for (Index j = 0; j < columns; j += kLanes<T>) {
             const Vec<T> x = load(z + r * z_stride + j);
@@ -102,6 +103,7 @@ static void activate_far_below(const Phi& phi, Index rows, Index columns, const 
             ValueAndSlope<T> out = phi.at(select(is_far, zero<T>(), x));
             if (any(is_far)) {
                 const ValueAndSlope<T> raised = phi.far_below(select(is_far, x, phi.far_begin()));
+                makes_subnormals = makes_subnormals || any(is_far & (raised.value != zero<T>()));
                 out = {select(is_far, lowered(raised.value), out.value),
                        select(is_far, lowered(raised.slope), out.slope)};
             }
@@ -109,7 +111,7 @@ static void activate_far_below(const Phi& phi, Index rows, Index columns, const 
             if (derivative) store(derivative + r * derivative_stride + j, out.slope);
         }
     // The products that read them shall look before they multiply, not find out by it.
-    remember_subnormals();
+    if (makes_subnormals) remember_subnormals();
 }
 
 enum Region { elsewhere, near_zero, far_below };
