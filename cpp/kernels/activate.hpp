@@ -148,11 +148,11 @@ template <class Phi, class T>
 static void activate_with(ActivationSpec spec, Index rows, Index columns, const T* z, Index z_stride, T* h,
                           Index h_stride, T* derivative, Index derivative_stride) {
     const Phi phi(spec);
-    bool elsewhere = true;
+    bool plain = true;
     if constexpr (SmoothAtZero<Phi> || KinkedAtZero<Phi>)
-        elsewhere = all_begin_from(limit_near_zero<T>(phi), rows, columns, z, z_stride);
-    if constexpr (FallsToZero<Phi>) elsewhere = elsewhere && !reaches_far_below<Phi>(rows, columns, z, z_stride);
-    const auto activate = elsewhere ? activate_rows<Phi, T> : activate_alike<Phi, T>;
+        plain = all_begin_from(limit_near_zero<T>(phi), rows, columns, z, z_stride);
+    if constexpr (FallsToZero<Phi>) plain = plain && !reaches_far_below<Phi>(rows, columns, z, z_stride);
+    const auto activate = plain ? activate_rows<Phi, T> : activate_alike<Phi, T>;
     activate(phi, rows, columns, z, z_stride, h, h_stride, derivative, derivative_stride);
 }
 

@@ -242,7 +242,7 @@ struct Tanh {
     explicit Tanh(ActivationSpec) {}
     template <class V>
     GM_INLINE_MEMBER ValueAndSlope<T, V> at(V z) const {
-        ValueAndSlope<T, V> out;
+        ValueAndSlope<T, V> out;  // part by part: of a group, compilers put copies on the stack
         out.value = tanh(z);
         out.slope = fma(-out.value, out.value, constant_of<V>(1));
         return out;

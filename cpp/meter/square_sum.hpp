@@ -8,8 +8,8 @@ namespace gradiometer {
 // Entries below the small limit would lose bits when squared, above the large limit their squares could overflow a sum.
 // All four are powers of two, so that scaling is exact.
 constexpr double kSmallSquareLimit = 0x1p-480;
-constexpr int kSmallSquareRaise = 600;
-constexpr double kSmallSquareScale = 0x1p+600;  // 2^raise
+constexpr int kSmallSquareRaise = 600;  // the exponent of the scale
+constexpr double kSmallSquareScale = 0x1p+600;
 constexpr double kLargeSquareLimit = 0x1p+480;
 constexpr double kLargeSquareScale = 0x1p-560;
 
