@@ -99,16 +99,18 @@ static void activate_far_below(const Phi& phi, Index rows, Index columns, const 
     for (Index r = 0; r < rows; ++r)
         for (Index j = 0; j < columns; j += kLanes<T>) {
             const Vec<T> x = load(z + r * z_stride + j);
-            const Mask<T> is_far = x < phi.far_begin();
-            ValueAndSlope<T> out = phi.at(select(is_far, zero<T>(), x));
+            const Mask<T> is_below = x < phi.far_begin();
+            const Mask<T> is_far = is_below & (x > phi.far_end());
+            const ValueAndSlope<T> near = phi.at(select(is_below, zero<T>(), x)), end = phi.at_end(x);
+            Vec<T> value = select(is_below, end.value, near.value), slope = select(is_below, end.slope, near.slope);
             if (any(is_far)) {
+                makes_subnormals = true;
                 const ValueAndSlope<T> raised = phi.far_below(select(is_far, x, phi.far_begin()));
-                makes_subnormals = makes_subnormals || any(is_far & (raised.value != zero<T>()));
-                out = {select(is_far, lowered(raised.value), out.value),
-                       select(is_far, lowered(raised.slope), out.slope)};
+                value = select(is_far, lowered(raised.value), value);
+                slope = select(is_far, lowered(raised.slope), slope);
             }
-            store(h + r * h_stride + j, out.value);
-            if (derivative) store(derivative + r * derivative_stride + j, out.slope);
+            store(h + r * h_stride + j, value);
+            if (derivative) store(derivative + r * derivative_stride + j, slope);
         }
     // The products that read them shall look before they multiply, not find out by it.
     if (makes_subnormals) remember_subnormals();

@@ -33,8 +33,9 @@ GM_INLINE Vec<T> constant(double x) {
     return broadcast(static_cast<T>(x));
 }
 
-// Below far_begin(), φ(z) and φ′(z) fall like an exponential and may be subnormal: there, both are computed raised, by
-// far_below(z), and at(z) is not asked. (Some processors take 150 cycles for each operation that makes a subnormal.)
+// Below far_begin(), φ(z) and φ′(z) fall like an exponential, and at(z) is not asked. Down to far_end(), they may be
+// subnormal and are computed raised, by far_below(z); from there on they are zero, at_end(z). (Some processors take 150
+// cycles for each operation that makes a subnormal.)
 template <class Phi>
 concept FallsToZero = requires(Phi phi) { phi.far_begin(); };
 
@@ -43,19 +44,22 @@ template <class T>
 GM_INLINE Vec<T> far_begin_of_exp() {
     return constant<T>(sizeof(T) == 4 ? -87 : -708);
 }
-
-// exp(z), raised, and zero where that is what it is rounded to.
 template <class T>
-GM_INLINE Vec<T> raised_exp_to_zero(Vec<T> z) {
-    const Vec<T> end = constant<T>(sizeof(T) == 4 ? -109 : -752);
-    return keep(z > end, raised_exp(max(end, z), zero<T>()));
+GM_INLINE Vec<T> far_end_of_exp() {
+    return constant<T>(sizeof(T) == 4 ? -109 : -752);
 }
 
 // z exp(z), raised: what SiLU and Mish are far below zero.
 template <class T>
 GM_INLINE ValueAndSlope<T> raised_z_exp(Vec<T> z) {
-    const Vec<T> power = raised_exp_to_zero(z);
+    const Vec<T> power = raised_exp(z, zero<T>());
     return {z * power, power * (z + constant<T>(1))};
+}
+
+// z · 0, which of minus infinity is a NaN, as in PyTorch.
+template <class T>
+GM_INLINE ValueAndSlope<T> z_times_zero(Vec<T> z) {
+    return {z * zero<T>(), zero<T>()};
 }
 
 // Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
@@ -113,32 +117,33 @@ struct Gelu {
         const Vec<T> half = constant<T>(0.5);
         // Above -far_begin, Φ is 1, and the density, which would become subnormal, nothing beside that.
         const Vec<T> bounded = min(-far_begin(), z);
-        const Vec<T> x = constant<T>(0.70710678118654752440) * bounded;
-        // exp(-x²) of anything so small is 1; its square would be subnormal.
-        const Vec<T> distance = max(constant<T>(0x1p-30), abs(x));
+        // exp(-½ z²) of anything so small is 1; its square would be subnormal.
+        const Vec<T> distance = max(constant<T>(0x1p-30), abs(bounded));
         const MinusSquare<T> square = minus_square(distance);
-        ExpReduction<T> reduced = reduce_exponent(square.number);
-        reduced.rest = reduced.rest + square.correction;
+        ExpReduction<T> reduced = reduce_exponent(half * square.number);
+        reduced.rest = fma(half, square.correction, reduced.rest);
         const Vec<T> power = exp_if_normal(reduced);
-        const Vec<T> tail = half * power * scaled_erfc(distance);
+        const Vec<T> x = root_half() * bounded;
+        const Vec<T> tail = half * power * scaled_erfc(root_half() * distance);
         const Vec<T> far = select(x > zero<T>(), constant<T>(1) - tail, tail);
         const Vec<T> near = fma(half, erf_near_zero(x), half);
-        const Vec<T> probability = select(distance < constant<T>(kErfNearZero<T>), near, far);
+        const Vec<T> probability = select(abs(x) < constant<T>(kErfNearZero<T>), near, far);
         return {z * probability, fma(constant<T>(kDensityAtZero) * power, bounded, probability)};
     }
     GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -12.9 : -37.5); }
+    GM_INLINE_MEMBER static Vec<T> far_end() { return constant<T>(sizeof(T) == 4 ? -14.55 : -38.68); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> end = constant<T>(sizeof(T) == 4 ? -14.55 : -38.68);
-        const Vec<T> inside = max(end, z);
-        const Vec<T> x = constant<T>(-0.70710678118654752440) * inside;
-        const MinusSquare<T> square = minus_square(x);
-        const Vec<T> power = keep(z > end, raised_exp(square.number, square.correction));
-        const Vec<T> probability = constant<T>(0.5) * scaled_erfc(x);
-        return {z * probability * power, fma(constant<T>(kDensityAtZero), inside, probability) * power};
+        const Vec<T> half = constant<T>(0.5);
+        const MinusSquare<T> square = minus_square(z);
+        const Vec<T> power = raised_exp(half * square.number, half * square.correction);
+        const Vec<T> probability = half * scaled_erfc(-root_half() * z);
+        return {z * probability * power, fma(constant<T>(kDensityAtZero), z, probability) * power};
     }
+    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
 
   private:
     static constexpr double kDensityAtZero = 0.39894228040143267794;
+    GM_INLINE_MEMBER static Vec<T> root_half() { return constant<T>(0.70710678118654752440); }
 };
 
 // ½ z (1 + tanh u), u = √(2/π) (z + 0.044715 z³).
@@ -170,7 +175,9 @@ struct Silu {
         return {z * s, s * fma(z, one - s, one)};
     }
     GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
+    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
 };
 
 // z · tanh(softplus(z)) = z · n / (n + 2) with n = w (w + 2) and w = exp(z).
@@ -188,7 +195,9 @@ struct Mish {
         return {z * t, fma(bounded, constant<T>(4) * fma(w, w, w) / (below * below), t)};
     }
     GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
+    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
 };
 
 // log(1 + exp(beta z)) / beta, and z itself where beta z is above the threshold.
@@ -229,10 +238,12 @@ struct Sigmoid {
         return {s, s * (constant<T>(1) - s)};
     }
     GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
+    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
-        const Vec<T> power = raised_exp_to_zero(z);
+        const Vec<T> power = raised_exp(z, zero<T>());
         return {power, power};
     }
+    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T>) const { return {zero<T>(), zero<T>()}; }
 };
 
 template <class T>

@@ -38,8 +38,8 @@ struct RaiseConstants {
     static constexpr T smallest_normal_raised = power_of_two<T>(smallest + mantissa_bits + raise);
 };
 
-// x · 2^raise, exactly, for 0 ≤ x < 2^(raise - 1), by an addition to the exponent. A subnormal number, which has none,
-// gets the one that a normal number of its mantissa would have, half of what is right, and a leading one.
+// x · 2^raise, exactly, where that and x ≥ 0 are finite, by an addition to the exponent. A subnormal number, which has
+// none, gets the one that a normal number of its mantissa would have, half of what is right, and a leading one.
 template <int raise, class T>
 GM_INLINE Vec<T> raised_magnitude_by(Vec<T> x) {
     using C = RaiseConstants<T, raise>;
@@ -50,7 +50,7 @@ GM_INLINE Vec<T> raised_magnitude_by(Vec<T> x) {
     return higher + keep(is_subnormal, higher - broadcast<T>(C::smallest_normal_raised));
 }
 
-// The same for |x| < 2^(raise - 1).
+// The same of a number with any sign.
 template <int raise, class T>
 GM_INLINE Vec<T> raised_by(Vec<T> x) {
     return with_sign(raised_magnitude_by<raise>(abs(x)), x);

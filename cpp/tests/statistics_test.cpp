@@ -1,7 +1,9 @@
 // Sums of squares over the whole range of the type, counts of zeros, subnormals and non-finite entries, moments.
 #include <algorithm>
+#include <iterator>
 
 #include "check.hpp"
+#include "meter/square_sum.hpp"
 
 namespace gradiometer::test {
 namespace {
@@ -26,6 +28,41 @@ void try_squares(const KernelTable<T>& table, Report& report) {
                          "row squares " + at({{"rows", rows}, {"columns", columns}}));
             report.hash(out[chunk].medium);
         }
+    }
+}
+
+// Doubles of all sizes in one vector: each goes to the sum for its size, and subnormal ones keep all their bits.
+void try_squares_of_all_sizes(const KernelTable<double>& table, Report& report) {
+    const double small = kSmallSquareLimit, large = kLargeSquareLimit;
+    const double sizes[] = {
+        0x1p-1074, -0x1.8p-1073, -0x1.fffffffffffffp-1023, 0x1p-1022, 1e-310,
+        0,         -0.0,         std::nextafter(small, 0), small,     -std::nextafter(small, 1),
+        1,         -3,           std::nextafter(large, 0), large,     -std::nextafter(large, HUGE_VAL),
+        1e300};
+    constexpr Index kSizes = std::size(sizes), columns = 37;
+    const Index stride = padded<double>(columns);
+    Numbers numbers(3);
+    for (Index kinds = 1; kinds <= kSizes; ++kinds) {
+        std::vector<double> a(kRowChunk * stride);
+        long double wanted[3] = {};
+        for (Index r = 0; r < kRowChunk; ++r)
+            for (Index j = 0; j < columns; ++j) {
+                // One kind by itself, or one of all up to it.
+                const auto any = static_cast<Index>((0.5 + 0.499 * numbers.next()) * static_cast<double>(kinds));
+                const double x = a[r * stride + j] = sizes[r < kRowChunk / 2 ? kinds - 1 : any];
+                const double magnitude = std::fabs(x);
+                const int which = magnitude < small ? 0 : magnitude <= large ? 1 : 2;
+                const long double scaled = static_cast<long double>(x) * (which == 0   ? kSmallSquareScale
+                                                                          : which == 2 ? kLargeSquareScale
+                                                                                       : 1);
+                wanted[which] += scaled * scaled;
+            }
+        ChunkSquares out;
+        table.row_chunk_squares(kRowChunk, columns, a.data(), stride, &out);
+        const double found[3] = {out.small, out.medium, out.large};
+        for (int which = 0; which < 3; ++which)
+            report.close(found[which], static_cast<double>(wanted[which]), 1e-13, static_cast<double>(wanted[which]),
+                         "squares of all sizes " + at({{"kinds", kinds}, {"sum", which}}));
     }
 }
 
@@ -251,6 +288,7 @@ void try_functions(const KernelTable<T>& table, Report& report) {
 template <class T>
 void try_statistics(const KernelTable<T>& table, Report& report) {
     try_squares(table, report);
+    if constexpr (sizeof(T) == 8) try_squares_of_all_sizes(table, report);
     try_columns(table, report);
     try_moments(table, report);
     try_first_nonfinite(table, report);
