@@ -78,10 +78,10 @@ GM_INLINE ExpReduction<T> reduce_exponent(Vec<T> x) {
     return {fma(n, broadcast<T>(-C::ln2_low), exact), n, bits_of(shifted) << C::mantissa_bits};
 }
 
-// exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r. V is a vector, or a group of vectors.
-template <class V>
-GM_INLINE V expm1_of_rest(V r) {
-    return fma(r * r, polynomial(r, ExpConstants<typename Kind<V>::T>::q), r);
+// exp(r) - 1 for |r| up to a little over ½ ln 2; exact for tiny r.
+template <class T>
+GM_INLINE Vec<T> expm1_of_rest(Vec<T> r) {
+    return fma(r * r, polynomial(r, ExpConstants<T>::q), r);
 }
 
 // n as an addend to the exponent field.

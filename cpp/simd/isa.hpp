@@ -291,10 +291,6 @@ GM_INLINE bool any(Mask<float> mask) {
 GM_INLINE bool any(Mask<double> mask) {
     return _mm512_movepi64_mask((__m512i)mask.v) != 0;
 }
-GM_INLINE bool any_outside(Ints<double> x, Ints<double> begin, Ints<double> end) {
-    return (_mm512_cmplt_epu64_mask((__m512i)x.v, (__m512i)begin.v) |
-            _mm512_cmpgt_epi64_mask((__m512i)x.v, (__m512i)end.v)) != 0;
-}
 #elif GM_VECTOR_BYTES == 32
 GM_INLINE bool any(Mask<float> mask) {
     return _mm256_movemask_ps((__m256)mask.v) != 0;
@@ -314,11 +310,14 @@ GM_INLINE bool any(Mask<T> mask) {
 
 // Whether in any lane 0 ≤ x < begin or x > end. (On AVX-512 by itself: there, a mask that is more than the condition of
 // a selection costs two operations.)
-#if GM_VECTOR_BYTES != 64 || defined(GM_EMULATE)
 GM_INLINE bool any_outside(Ints<double> x, Ints<double> begin, Ints<double> end) {
+#if GM_VECTOR_BYTES == 64 && !defined(GM_EMULATE)
+    return (_mm512_cmplt_epu64_mask((__m512i)x.v, (__m512i)begin.v) |
+            _mm512_cmpgt_epi64_mask((__m512i)x.v, (__m512i)end.v)) != 0;
+#else
     return any(~unsigned_at_least<double>(x, begin) | Mask<double>{x.v > end.v});
-}
 #endif
+}
 
 }  // namespace
 }  // namespace gradiometer::GM_ISA
