@@ -39,28 +39,26 @@ GM_INLINE Vec<T> constant(double x) {
 template <class Phi>
 concept FallsToZero = requires(Phi phi) { phi.far_begin(); };
 
-// Of what falls like exp(z) or z exp(z).
-template <class T>
-GM_INLINE Vec<T> far_begin_of_exp() {
-    return constant<T>(sizeof(T) == 4 ? -87 : -708);
-}
-template <class T>
-GM_INLINE Vec<T> far_end_of_exp() {
-    return constant<T>(sizeof(T) == 4 ? -109 : -752);
-}
-
-// z exp(z), raised: what SiLU and Mish are far below zero.
-template <class T>
-GM_INLINE ValueAndSlope<T> raised_z_exp(Vec<T> z) {
-    const Vec<T> power = raised_exp(z, zero<T>());
-    return {z * power, power * (z + constant<T>(1))};
-}
-
 // z · 0, which of minus infinity is a NaN, as in PyTorch.
 template <class T>
 GM_INLINE ValueAndSlope<T> z_times_zero(Vec<T> z) {
     return {z * zero<T>(), zero<T>()};
 }
+
+// What falls like exp(z), or z exp(z).
+template <class T>
+struct FallsLikeExp {
+    GM_INLINE_MEMBER static Vec<T> far_begin() { return constant<T>(sizeof(T) == 4 ? -87 : -708); }
+    GM_INLINE_MEMBER static Vec<T> far_end() { return constant<T>(sizeof(T) == 4 ? -109 : -752); }
+};
+template <class T>
+struct FallsLikeZExp : FallsLikeExp<T> {
+    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
+        const Vec<T> power = raised_exp(z, zero<T>());
+        return {z * power, power * (z + constant<T>(1))};
+    }
+    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
+};
 
 // Below it, z is near zero; kept well above the roots of subnormal numbers, which squares would come to.
 template <class T>
@@ -166,7 +164,7 @@ struct GeluTanh {
 };
 
 template <class T>
-struct Silu {
+struct Silu : FallsLikeZExp<T> {
     static constexpr bool kSmoothAtZero = true;
     explicit Silu(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
@@ -174,15 +172,11 @@ struct Silu {
         const Vec<T> s = sigmoid_if_normal(z);
         return {z * s, s * fma(z, one - s, one)};
     }
-    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
-    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
-    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
-    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
 };
 
 // z · tanh(softplus(z)) = z · n / (n + 2) with n = w (w + 2) and w = exp(z).
 template <class T>
-struct Mish {
+struct Mish : FallsLikeZExp<T> {
     static constexpr bool kSmoothAtZero = true;
     explicit Mish(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
@@ -194,10 +188,6 @@ struct Mish {
         const Vec<T> t = n / below;
         return {z * t, fma(bounded, constant<T>(4) * fma(w, w, w) / (below * below), t)};
     }
-    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
-    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
-    GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const { return raised_z_exp(z); }
-    GM_INLINE_MEMBER ValueAndSlope<T> at_end(Vec<T> z) const { return z_times_zero(z); }
 };
 
 // log(1 + exp(beta z)) / beta, and z itself where beta z is above the threshold.
@@ -230,15 +220,13 @@ struct Softsign {
 };
 
 template <class T>
-struct Sigmoid {
+struct Sigmoid : FallsLikeExp<T> {
     static constexpr bool kSmoothAtZero = true;
     explicit Sigmoid(ActivationSpec) {}
     GM_INLINE_MEMBER ValueAndSlope<T> at(Vec<T> z) const {
         const Vec<T> s = sigmoid_if_normal(z);
         return {s, s * (constant<T>(1) - s)};
     }
-    GM_INLINE_MEMBER static Vec<T> far_begin() { return far_begin_of_exp<T>(); }
-    GM_INLINE_MEMBER static Vec<T> far_end() { return far_end_of_exp<T>(); }
     GM_INLINE_MEMBER ValueAndSlope<T> far_below(Vec<T> z) const {
         const Vec<T> power = raised_exp(z, zero<T>());
         return {power, power};
