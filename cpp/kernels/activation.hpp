@@ -101,7 +101,8 @@ struct Elu {
         const Mask<T> on = z > zero<T>();
         const Vec<T> below = select(on, zero<T>(), z);
         const Vec<T> factor = select(on, scale, scaled_alpha);
-        return {factor * select(on, z, expm1(below)), factor * select(on, constant<T>(1), exp(below))};
+        const auto [power, shifted] = exp_and_expm1_of_negative(below);
+        return {factor * select(on, z, shifted), factor * power};
     }
     GM_INLINE_MEMBER LinesAtZero<T> lines_at_zero() const { return {zero<T>(), scale, scaled_alpha}; }
 };

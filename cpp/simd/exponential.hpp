@@ -153,6 +153,26 @@ GM_INLINE Vec<T> expm1(Vec<T> x) {
     return select(abs(x) < broadcast<T>(C::expm1_is_identity), x, half + half);
 }
 
+// exp(x) and exp(x) - 1 for x ≤ 0 or NaN, of one reduction.
+template <class T>
+struct ExpAndExpm1 {
+    Vec<T> exp, expm1;
+};
+
+template <class T>
+GM_INLINE ExpAndExpm1<T> exp_and_expm1_of_negative(Vec<T> x) {
+    using C = ExpConstants<T>;
+    const Vec<T> one = broadcast<T>(1);
+    const Mask<T> is_inside = ~(x < broadcast<T>(C::exp_is_zero));
+    const Vec<T> inside = keep(is_inside, x);
+    const ExpReduction<T> reduced = reduce_exponent(inside);
+    const Vec<T> expm1_rest = expm1_of_rest(reduced.rest);
+    const Vec<T> power = from_bits<T>(reduced.power);  // of a normal number, or not used
+    const Vec<T> shifted = select(x < broadcast<T>(C::expm1_is_minus_one), -one, fma(power, expm1_rest, power - one));
+    return {keep(is_inside, times_power(one + expm1_rest, inside, reduced)),
+            select(x > broadcast<T>(-C::expm1_is_identity), x, shifted)};
+}
+
 // exp(-|x|), for what it adds to 1: where that is nothing, x being positive, it does not become subnormal.
 template <class T>
 GM_INLINE Vec<T> exp_of_minus_magnitude(Vec<T> x) {
