@@ -89,3 +89,24 @@ def test_tiny_and_huge_sample_weights_mean_what_they_are_relative_to_each_other(
         else:
             losses.append(t.fit(X, Y, epochs=1, batch_size=10, sample_weight=weights * scale).loss[0])
     assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_without_weight_takes_no_step(shuffle):
+    weights = np.zeros(len(X))
+    weights[1] = 2.0  # one batch of five has a weight
+    t = trainer()
+    rec = t.fit(X, Y, epochs=3, batch_size=len(X) // 5, sample_weight=weights, shuffle=shuffle)
+    assert len(rec) == 3
+    assert np.isfinite(rec.loss).all()
+    assert len(rec._start.x) == len(X) // 5  # the start of the run is that of the batch that took the first step
+    assert rec._start.sample_weight.any()
+
+
+@pytest.mark.parametrize("scale", [5e-324, 8e307])
+def test_evaluate_knows_weights_by_their_relation_too(scale):
+    t = trainer()
+    weights = np.zeros(len(X))
+    weights[:2] = 1.0
+    expected = t.evaluate(X, Y, sample_weight=weights)
+    assert t.evaluate(X, Y, sample_weight=weights * scale) == pytest.approx(expected, rel=1e-14)

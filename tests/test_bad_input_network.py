@@ -28,6 +28,10 @@ class Untouchable:
         raise RuntimeError("use detach() first")
 
 
+class Derived(gm.ReLU):
+    """Of which the engine knows nothing."""
+
+
 def load(entries):
     model = net()
     model.load_state_dict(model.state_dict() | entries)
@@ -127,7 +131,17 @@ CONSTRUCTORS = [
     (lambda: gm.Adam(eps=-1), ValueError, "eps must be at least 0, not -1"),
     (lambda: gm.RMSprop(alpha=1), ValueError, "alpha must be below 1, not 1"),
     (lambda: gm.ClipNorm(0), ValueError, "max_norm must be above 0, not 0"),
-    (lambda: gm.ClipNorm(-1), ValueError, "max_norm must be at least 0, not -1"),
+    (lambda: gm.ClipNorm(-1), ValueError, "max_norm must be above 0, not -1"),
+    (lambda: gm.ClipNorm(float("nan")), ValueError, "max_norm must be a number, not nan"),
+    (lambda: gm.SGD(np.complex128(0.1)), TypeError, "lr must be a number, not "),
+    (lambda: gm.SGD(np.array(True)), TypeError, "lr must be a number, not array(True)"),
+    (lambda: gm.SGD(np.timedelta64(1)), TypeError, "lr must be a number, not "),
+    (lambda: gm.SGD(bytearray(b"0.1")), TypeError, "lr must be a number, not bytearray"),
+    (lambda: gm.Dense(np.True_), TypeError, "out_features must be an integer, not "),
+    (lambda: gm.Network(2, [Derived()]), TypeError, "layers[0] must be one of gradiometer's own layers, not of a class"),
+    (lambda: gm.theory.chi(Derived(), 1.0), TypeError, "activation must be a name or an activation layer, not Derived"),
+    (lambda: gm.Network(2, [gm.Dense(3), gm.LeakyReLU(1e39)]), ValueError,
+     "layers[1].negative_slope must be from -3.40282e+38 to 3.40282e+38, not 1e+39"),
     (lambda: gm.ClipNorm("1"), TypeError, "max_norm must be a number, not '1'"),
     (lambda: gm.ClipNorm(True), TypeError, "max_norm must be a number, not True"),
     (lambda: gm.ClipNorm(1, norm_type=0), ValueError, "norm_type must be above 0, not 0"),
@@ -135,7 +149,7 @@ CONSTRUCTORS = [
     (lambda: gm.ClipValue(0), ValueError, "clip_value must be above 0, not 0"),
     (lambda: gm.ClipAdaptive(0), ValueError, "clip_factor must be above 0, not 0"),
     (lambda: gm.ClipAdaptive(eps=0.0), ValueError, "eps must be above 0, not 0"),
-    (lambda: gm.ClipAdaptive(-0.1), ValueError, "clip_factor must be at least 0, not -0.1"),
+    (lambda: gm.ClipAdaptive(-0.1), ValueError, "clip_factor must be above 0, not -0.1"),
     (lambda: gm.ClipAdaptive(float("inf")), ValueError, "clip_factor must be finite, not inf"),
     (lambda: gm.ClipAdaptive(eps="x"), TypeError, "eps must be a number, not 'x'"),
     (lambda: gm.set_num_threads(0), ValueError, "n must be at least 1, not 0"),

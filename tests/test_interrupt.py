@@ -70,13 +70,14 @@ def test_ctrl_c_ends_fit_after_a_whole_step_and_all_goes_on(batch_norm):
 def test_ctrl_c_breaks_off_a_long_step(rows):
     """A step that takes far longer than it should take to answer: the update must not have happened."""
     run = trainer(width=3000, depth=5, batch_norm=False)
+    run.step(X[:8], Y[:8])  # the first one looks at all weights before it begins
     before = run.net.state_dict()
     started = threading.Event()
     thread = press_ctrl_c_when(started.is_set)
     with pytest.raises(KeyboardInterrupt):
         repeat(lambda: run.step(X[:rows], Y[:rows]), started)
     thread.join()
-    if len(run.recording) == 0:
+    if len(run.recording) == 1:
         for key, value in run.net.state_dict().items():
             assert np.array_equal(value, before[key]), key
     assert np.isfinite(run.step(X[:8], Y[:8]))
@@ -129,3 +130,18 @@ def test_a_signal_handler_of_the_program_is_called():
         signal.signal(signal.SIGINT, before)
     assert len(run.recording) == 400
     assert calls == [1]
+
+
+def test_gradients_of_a_backward_pass_that_was_broken_off_are_not_applied():
+    run = trainer(width=1000)
+    dy = np.ones_like(run.net.forward(X, training=True))
+    run.net.backward(dy)
+    started = threading.Event()
+    thread = press_ctrl_c_when(started.is_set)
+    with pytest.raises(KeyboardInterrupt):
+        repeat(lambda: run.net.backward(dy), started)
+    thread.join()
+    with pytest.raises(RuntimeError, match=r"apply_gradients needs a backward\(dy\)"):
+        run.apply_gradients()
+    run.net.backward(dy)
+    run.apply_gradients()

@@ -56,8 +56,7 @@ def first(folder):
     return {isa: run(folder / f"{isa}.npz", isa) for isa in AVAILABLE}
 
 
-def test_the_baseline_is_always_available_and_the_best_is_chosen():
-    assert "baseline" in AVAILABLE
+def test_the_best_is_chosen():
     done = process(["-c", "import gradiometer as gm; print(gm.info()['isa'])"])
     assert done.stdout.strip() == AVAILABLE[-1]
 
@@ -81,7 +80,7 @@ def test_recording_does_not_change_a_bit_of_the_weights(isa, record, first, fold
 
 
 @pytest.mark.usefixtures("first")
-@pytest.mark.skipif(not FUSED, reason="the baseline is all there is")
+@pytest.mark.skipif(not FUSED or "baseline" not in AVAILABLE, reason="nothing to compare with each other")
 def test_the_baseline_agrees_to_a_tolerance(folder):
     """Three steps through at most 16 layers: rounding of 6e-8 (1e-16) grows by two to three orders.
 

@@ -117,6 +117,17 @@ def test_a_rate_counts_for_what_networks_do_on_average(monkeypatch, small_data):
     assert training._trial(Architecture(2, 8, "relu"), small_data, settings, rate) == (-1, -math.inf)
 
 
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_schedule_ends_with_the_last_step(batch_norm, small_data):
+    """Also where a last single row joins the batch before it."""
+    settings = Settings(batch_size=16, epochs=3)
+    architecture = Architecture(2, 8, "relu", batch_norm=batch_norm)
+    trainer = training._trainer(architecture, small_data, settings, 0.1, 3, 33, "norms")
+    trainer.fit(small_data.train_x[:33], small_data.train_y[:33], epochs=3, batch_size=16)
+    steps = 6 if batch_norm else 9
+    assert trainer.recording.lr[-1] == Cosine(0.1, steps)(steps - 1)
+
+
 def test_adaptive_optimizers_are_searched_lower(monkeypatch, small_data):
     seen = []
     monkeypatch.setattr(training, "_trial", lambda *arguments: (0.5, -float(seen.append(arguments[-1]) or 1)))

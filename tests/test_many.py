@@ -109,6 +109,11 @@ def test_wrong_arguments():
         gm.step_many([found[0], "a"], X, Y)
     with pytest.raises(ValueError, match="must be different ones"):
         gm.step_many([found[0], found[0]], X, Y)
+    sharing = [gm.Trainer(found[0].net, loss="cross_entropy", optimizer=gm.SGD(0.1)) for _ in range(2)]
+    with pytest.raises(ValueError, match="must have different networks, but two of them share one"):
+        gm.step_many(sharing, X, Y)
+    with pytest.raises(TypeError, match="trainers must be a list of trainers, not Trainer"):
+        gm.train_many(found[0], X, Y, epochs=1, batch_size=3)
     with pytest.raises(ValueError, match="y has 3 rows"):
         gm.step_many(found, X, Y[:3])
     with pytest.raises(TypeError, match="x must be an array of numbers, not list"):
@@ -171,7 +176,7 @@ def test_learning_rates_in_python(threads):
     for i in (0, 2):
         expected[i].fit(X, Y, epochs=2, batch_size=50)
     gm.set_num_threads(threads)
-    with pytest.raises(TypeError, match=r"lr\(3\) must return a number, not 'a lot'") as caught:
+    with pytest.raises(TypeError, match=r"lr\(3\) must be a number, not 'a lot'") as caught:
         gm.train_many(found, X, Y, epochs=2, batch_size=50)
     assert caught.value.__notes__ == ["(of trainers[1])"]
     assert len(found[1].recording) == 3

@@ -250,3 +250,30 @@ with np.errstate(divide="raise"):
 def test_the_floating_point_mode_of_the_caller_is_left_alone():
     done = subprocess.run([sys.executable, "-c", MODE], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "unchanged", done.stderr
+
+
+def test_the_gradient_of_mse_overflows_no_earlier_than_itself():
+    net = gm.Network(1, [gm.Dense(1, init=np.eye(1))])
+    trainer = gm.Trainer(net, loss="mse", optimizer=gm.SGD(0.0))
+    x = np.zeros((100, 1), "f4")
+    x[0] = 2e38
+    trainer.step(x, np.zeros((100, 1)))
+    assert net.gradients()["0.bias"][0] == pytest.approx(2 * 2e38 / 100, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-300, 1e-170, 1e-150, 1e150, 1e160, 1e307])
+def test_moments_of_float64_activations_are_right_over_the_whole_range(size):
+    """Beside rows of the usual size, tiny ones are nothing, and huge ones everything."""
+    shape = np.random.default_rng(0).normal(size=(32, 4))
+    shape = shape if size > 1e-323 else np.round(shape * 50)  # whole numbers of the smallest
+    for rows in (slice(None), slice(8)):
+        x = np.random.default_rng(1).normal(size=(32, 4))
+        x[rows] = shape[rows] * size
+        net = gm.Network(4, [gm.Dense(4, init=np.eye(4)), gm.Dense(2, init="zeros")], dtype="float64")
+        trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(0.0), record="full")
+        trainer.step(x, np.zeros(32, int))
+        wide = x.astype(np.longdouble)  # whose exponent has a bit more than enough
+        assert trainer.recording.activation_std[0, 0] == pytest.approx(float(wide.std()), rel=1e-12, abs=5e-324)
+        assert trainer.recording.activation_mean[0, 0] == pytest.approx(
+            float(wide.mean()), rel=1e-12, abs=max(1e-13 * float(wide.std()), 5e-324)
+        )

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "parallel/gradual_underflow.hpp"
+
 namespace gradiometer {
 namespace {
 
@@ -15,9 +17,25 @@ std::string dtype_text(const py::array& array) {
     return py::str(array.dtype());
 }
 
+py::handle array_type() {
+    return reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
+}
+
+// The engine would train on what a mask hides.
+void refuse_masked(const py::handle& object, const char* name) {
+    const py::module_ masked = py::module_::import("numpy.ma");
+    if (py::isinstance(object, masked.attr("MaskedArray")) && masked.attr("is_masked")(object).cast<bool>())
+        throw py::value_error(std::string(name) + " is a masked array with masked entries, which have no value here; " +
+                              "fill them first, as with " + name + ".filled(…)");
+}
+
 // object as an array, whatever its type.
 py::array any_array(const py::handle& object, const char* name) {
-    if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
+    if (py::type::handle_of(object).is(array_type())) return py::reinterpret_borrow<py::array>(object);
+    if (py::isinstance<py::array>(object)) {  // of a class derived from NumPy's
+        refuse_masked(object, name);
+        return py::reinterpret_borrow<py::array>(object);
+    }
     try {
         return py::array(py::reinterpret_borrow<py::object>(object));
     } catch (py::error_already_set& error) {
@@ -32,9 +50,7 @@ py::array any_array(const py::handle& object, const char* name) {
 template <class T>
 Array<T> converted(const py::array& array) {
     if (Array<T>::check_(array)) return py::reinterpret_borrow<Array<T>>(array);
-    Array<T> copy = Array<T>::ensure(array);
-    if (!copy) throw py::error_already_set();
-    return copy;
+    return Array<T>(static_cast<const py::object&>(array));
 }
 
 std::string position_text(const py::array& array, Index flat) {
@@ -82,6 +98,7 @@ Array<T> number_array(const py::handle& object, const char* name) {
             // By hand, because NumPy warns of numbers that are too large, which the caller names as an error.
             const Array<double> wide = converted<double>(array);
             Array<T> rounded(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
+            const GradualUnderflow keeping;
             std::transform(wide.data(), wide.data() + wide.size(), rounded.mutable_data(),
                            [](double x) { return static_cast<T>(x); });
             return rounded;

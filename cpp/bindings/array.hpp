@@ -10,6 +10,7 @@
 
 #include "kernels/dispatch.hpp"
 #include "network/batch.hpp"
+#include "network/plan.hpp"
 
 namespace gradiometer {
 
@@ -57,5 +58,12 @@ Array<T> targets(const py::handle& object, const char* name, Rows rows, Index co
 
 // (rows,) numbers that are finite and not negative, with a sum that is positive and finite.
 Array<double> sample_weights(const py::handle& object, const char* name, Rows rows);
+
+// Room for a parameter, in the shape that it has in a state dict.
+template <class T>
+Array<T> parameter_array(const ParameterSpec& p) {
+    if (p.is_weight) return Array<T>({p.columns, p.inner});
+    return Array<T>(p.columns);
+}
 
 }  // namespace gradiometer

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/python_lock.hpp"
 #include "kernels/dispatch.hpp"
 #include "network/aligned_array.hpp"
 #include "network/workspace.hpp"
@@ -211,7 +212,7 @@ std::vector<KernelTime> time_kernels(Index rows, Index columns, double seconds) 
         throw py::value_error("columns must be a multiple of " + std::to_string(kernels<float>().panel) +
                               ", the width of a panel, not " + std::to_string(columns));
     if (!(seconds > 0)) throw py::value_error("seconds must be above 0");
-    py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     Layer layer(rows, columns);
     std::vector<KernelTime> result;
     for (const Job& job : layer.jobs())

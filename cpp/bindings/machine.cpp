@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "bindings/array.hpp"
+#include "bindings/python_lock.hpp"
 #include "network/aligned_array.hpp"
 #include "network/layer.hpp"
 #include "parallel/pool.hpp"
@@ -96,10 +97,10 @@ void register_machine(py::module_& m) {
     m.def("set_num_threads", &set_num_threads, py::arg("threads"));
     m.def("set_work_alone", &set_work_alone, py::arg("alone"),
           "Whether work that the calling thread starts stays in that thread.");
-    m.def("measure_peak", &measure_peak, py::arg("threads"), py::call_guard<py::gil_scoped_release>(),
+    m.def("measure_peak", &measure_peak, py::arg("threads"), py::call_guard<WithoutPythonLock>(),
           "float32 operations a second: multiply-adds in registers.");
     m.def("measure_bandwidth", &measure_bandwidth, py::arg("threads"), py::arg("bytes"),
-          py::call_guard<py::gil_scoped_release>(), "Bytes a second, read and written, copying arrays of this size.");
+          py::call_guard<WithoutPythonLock>(), "Bytes a second, read and written, copying arrays of this size.");
     m.def("vector_function", &evaluate<float>, py::arg("name"), py::arg("x").noconvert(),
           "exp, expm1, log, log1p, log1p_exp, sigmoid, tanh, erf or erfc of every element, by the kernels.");
     m.def("vector_function", &evaluate<double>, py::arg("name"), py::arg("x").noconvert());

@@ -88,6 +88,7 @@ struct Outcomes {
     explicit Outcomes(size_t count) : results(count), errors(count) {}
     std::vector<double> results;
     std::vector<std::exception_ptr> errors;
+    std::exception_ptr end;  // what ends the work on all: Ctrl-C in the midst of a Python function
 };
 
 // Does all the work. `ask` is asked by the calling thread alone; once it says so, each thread ends with the step it is
@@ -95,8 +96,12 @@ struct Outcomes {
 void do_all(const Trainers& trainers, const std::vector<AnyTrainer::Work>& work, const AskInterrupted& ask,
             Outcomes& outcomes) {
     std::atomic<bool> stop{false};
+    bool asked_to = false;
     const AskInterrupted ask_and_tell = [&] {
-        if (!stop.load(std::memory_order_relaxed) && ask()) stop.store(true, std::memory_order_relaxed);
+        if (!stop.load(std::memory_order_relaxed) && ask()) {
+            asked_to = true;
+            stop.store(true, std::memory_order_relaxed);
+        }
         return stop.load(std::memory_order_relaxed);
     };
     const AskInterrupted listen = [&] { return stop.load(std::memory_order_relaxed); };
@@ -106,6 +111,13 @@ void do_all(const Trainers& trainers, const std::vector<AnyTrainer::Work>& work,
             outcomes.results[i] = work[i](interrupted);
         } catch (const Interrupted&) {
             // Told below, once for all.
+        } catch (const py::error_already_set& error) {
+            const WithPythonLock with_lock;  // which also guards outcomes.end
+            outcomes.errors[i] = std::current_exception();
+            if (!error.matches(PyExc_Exception)) {
+                outcomes.end = outcomes.errors[i];
+                stop.store(true, std::memory_order_relaxed);
+            }
         } catch (...) {
             outcomes.errors[i] = std::current_exception();
         }
@@ -126,12 +138,15 @@ void do_all(const Trainers& trainers, const std::vector<AnyTrainer::Work>& work,
                 while (!others->wait_for_all()) ask_and_tell();
         });
     }
-    if (stop) throw Interrupted();
+    if (asked_to) throw Interrupted();
 }
 
-// Raises the first error, with a note that says whose it is.
-void raise_first(const std::vector<std::exception_ptr>& errors) {
-    const auto first = std::find_if(errors.begin(), errors.end(), [](const auto& error) { return error != nullptr; });
+// Raises the error that ended all, or else the first one, with a note that says whose it is.
+void raise_first(const Outcomes& outcomes) {
+    const auto& errors = outcomes.errors;
+    const auto first = std::find_if(errors.begin(), errors.end(), [&](const auto& error) {
+        return outcomes.end ? error == outcomes.end : error != nullptr;
+    });
     if (first == errors.end()) return;
     try {
         py::cpp_function([&] { std::rethrow_exception(*first); })();  // translates it into Python's
@@ -156,7 +171,7 @@ std::vector<double> with_all(const Trainers& trainers, Prepare prepare) {
         }
     }
     run_interruptible(networks, [&](const AskInterrupted& ask) { do_all(trainers, work, ask, outcomes); });
-    raise_first(outcomes.errors);
+    raise_first(outcomes);
     return outcomes.results;
 }
 

@@ -12,12 +12,6 @@
 namespace gradiometer {
 namespace {
 
-template <class T>
-Array<T> parameter_array(const ParameterSpec& p) {
-    if (p.is_weight) return Array<T>({p.columns, p.inner});
-    return Array<T>(p.columns);
-}
-
 // Everything of a state dict, copied as of one moment. Keys and order are those of torch.nn.Sequential.
 template <class T>
 py::dict state_dict(Network<T>& network) {
@@ -31,7 +25,7 @@ py::dict state_dict(Network<T>& network) {
     std::vector<Norm> norms;
     for (const NormSpec& norm : plan.norms) norms.push_back({Array<T>(norm.width), Array<T>(norm.width), 0});
     {
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
         const auto lock = network.hold();
         for (size_t i = 0; i < parameters.size(); ++i) network.copy_parameter(i, parameters[i].mutable_data());
         for (size_t i = 0; i < norms.size(); ++i)
@@ -105,7 +99,7 @@ void load_state_dict(Network<T>& network, const py::dict& state) {
                                       number_text(variance.data()[j]) + "; a variance must not be negative");
         norms.push_back({entry(prefix + "running_mean"), variance, batch_count(*batches.data(), batches_key)});
     }
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     const auto lock = network.hold();
     for (size_t i = 0; i < parameters.size(); ++i) network.set_parameter(i, parameters[i].data());
     for (size_t i = 0; i < norms.size(); ++i)
@@ -129,7 +123,7 @@ void set_parameter(Network<T>& network, const std::string& key, const py::object
     const bool fits = p.is_weight ? array.ndim() == 2 && array.shape(0) == p.columns && array.shape(1) == p.inner
                                   : array.ndim() == 1 && array.shape(0) == p.columns;
     if (!fits) throw py::value_error("'" + key + "' has shape " + shape_text(array) + ", which is not the parameter's");
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     network.set_parameter(number, array.data());
 }
 
@@ -138,7 +132,7 @@ Array<T> parameter(Network<T>& network, const std::string& key) {
     const Index number = parameter_number(network, key);
     Array<T> out = parameter_array<T>(network.plan().parameters[number]);
     T* entries = out.mutable_data();
-    const py::gil_scoped_release release;  // who has the network's lock may be waiting for Python's
+    const WithoutPythonLock without_lock;  // who has the network's lock may be waiting for Python's
     network.copy_parameter(number, entries);
     return out;
 }
@@ -148,7 +142,7 @@ template <class T>
 std::pair<double, double> parameter_size(Network<T>& network, const std::string& key) {
     const Index number = parameter_number(network, key);
     const ParameterSpec& p = network.plan().parameters[number];
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     std::vector<T> entries(p.inner * p.columns);
     network.copy_parameter(number, entries.data());
     const double count = static_cast<double>(entries.size());
@@ -172,7 +166,7 @@ py::dict gradients(Network<T>& network) {
     std::vector<Array<T>> arrays;
     for (const ParameterSpec& p : plan.parameters) arrays.push_back(parameter_array<T>(p));
     {
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
         const auto lock = network.hold();
         for (size_t i = 0; i < arrays.size(); ++i) network.copy_gradient(i, arrays[i].mutable_data());
     }

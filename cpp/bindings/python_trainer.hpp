@@ -27,39 +27,49 @@ class PythonTrainer : public AnyTrainer {
           learning_rate_(std::move(learning_rate)),
           allow_nonfinite_(allow_nonfinite),
           trainer_(network, spec, std::move(recorder)) {
-        if (!PyCallable_Check(learning_rate_.ptr())) constant_rate_ = learning_rate_.cast<double>();
+        if (PyCallable_Check(learning_rate_.ptr())) {
+            rate_ = [this](int64_t step) {
+                const WithPythonLock with_lock;
+                return unless_the_program_ends([&] { return learning_rate_(step).template cast<double>(); });
+            };
+        } else {
+            rate_ = [rate = learning_rate_.cast<double>()](int64_t) { return rate; };
+        }
     }
+
+    // For Python's garbage collector: a schedule may refer to its trainer.
+    PyObject* learning_rate() const { return learning_rate_.ptr(); }
+    void forget_learning_rate() { learning_rate_ = py::none(); }
 
     double step(const py::object& x, const py::object& y, const py::object& weights) {
         refuse_in_signal_handler(network(), "step");
         const CheckedExamples<T> data = check_examples<T>({x, y, weights, "x", "y", "sample_weight"}, wanted());
-        const double rate = rate_at(trainer_.steps());
         double loss = 0;
         run_interruptible(network(), [&](const AskInterrupted& ask) {
-            loss = trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate, ask);
+            loss = trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate_, ask);
         });
         return loss;
     }
 
     Work prepare_step(SharedExamples& batch) override {
         refuse_in_signal_handler(network(), "step");
-        return [this, data = batch.checked<T>(wanted()), rate = rate_at(trainer_.steps())](const AskInterrupted& ask) {
-            return trainer_.step({data->examples, nullptr, 0, data->examples.count}, rate, ask);
+        return [this, data = batch.checked<T>(wanted())](const AskInterrupted& ask) {
+            return trainer_.step({data->examples, nullptr, 0, data->examples.count}, rate_, ask);
         };
     }
 
     void apply_gradients(double loss) {
         refuse_in_signal_handler(network(), "apply_gradients");
-        const double rate = rate_at(trainer_.steps());
-        run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate); });
+        run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate_); });
     }
 
     bool fit(FitArguments& arguments, const py::object& progress) {
         FitCallbacks callbacks;
         if (!progress.is_none())
             callbacks.progress = [&progress](const Progress& p) {
-                const py::gil_scoped_acquire acquire;
-                progress(p.epoch, p.epochs, p.step_of_epoch, p.steps_of_epoch, p.loss);
+                const WithPythonLock with_lock;
+                unless_the_program_ends(
+                    [&] { progress(p.epoch, p.epochs, p.step_of_epoch, p.steps_of_epoch, p.loss); });
             };
         const Work work = prepare_fit(arguments, std::move(callbacks));
         bool finished = false;
@@ -85,10 +95,10 @@ class PythonTrainer : public AnyTrainer {
         const int states = spec_.optimizer.state_count();
         std::vector<Array<T>> arrays;
         for (const ParameterSpec& p : plan.parameters)
-            for (int which = 0; which < states; ++which) arrays.push_back(empty_like(p));
+            for (int which = 0; which < states; ++which) arrays.push_back(parameter_array<T>(p));
         int64_t steps, epochs, updates;
         {
-            const py::gil_scoped_release release;
+            const WithoutPythonLock without_lock;
             const auto lock = network_->hold();
             steps = trainer_.steps();
             epochs = trainer_.epochs();
@@ -107,7 +117,7 @@ class PythonTrainer : public AnyTrainer {
         return {steps, epochs, updates, out};
     }
 
-    void load(int64_t steps, int64_t epochs, int64_t updates, const py::dict& optimizer_state) {
+    void load(int64_t steps, int64_t epochs, int64_t updates, uint64_t seed, const py::dict& optimizer_state) {
         refuse_in_signal_handler(network(), "load_state_dict");
         const Plan& plan = network_->plan();
         const int states = updates > 0 ? spec_.optimizer.state_count() : 0;
@@ -119,16 +129,16 @@ class PythonTrainer : public AnyTrainer {
             if (!py::isinstance<py::dict>(named))
                 throw py::type_error(where + " must be a dict of arrays, not " + std::string(py::repr(named)));
             for (int which = 0; which < states; ++which)
-                arrays.push_back(state_array(named, spec_.optimizer.state_name(which), where, empty_like(p)));
+                arrays.push_back(state_array(named, which, where, parameter_array<T>(p)));
             for (const auto& item : py::dict(named)) check_state_name(item.first, where, states);
         }
         for (const auto& item : optimizer_state) check_parameter_name(item.first);
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
         const auto lock = network_->hold();
         auto array = arrays.begin();
         for (size_t i = 0; i < plan.parameters.size(); ++i)
             for (int which = 0; which < states; ++which) trainer_.set_state(which, i, (array++)->data());
-        trainer_.set_counters(steps, epochs, updates);
+        trainer_.set_progress(steps, epochs, updates, seed);
     }
 
     int64_t steps() const { return trainer_.steps(); }
@@ -151,11 +161,7 @@ class PythonTrainer : public AnyTrainer {
         const auto training = arguments.training.checked<T>(wanted());
         std::shared_ptr<const CheckedExamples<T>> held_out;
         if (arguments.validation) held_out = arguments.validation->checked<T>(wanted());
-        callbacks.learning_rate = [this](int64_t step) {
-            if (constant_rate_) return *constant_rate_;
-            const py::gil_scoped_acquire acquire;
-            return rate_at(step);
-        };
+        callbacks.learning_rate = rate_;
         return [this, training, held_out, callbacks, epochs = arguments.epochs, batch_size = arguments.batch_size,
                 shuffle = arguments.shuffle](const AskInterrupted& ask) {
             FitCallbacks asking = callbacks;
@@ -166,18 +172,16 @@ class PythonTrainer : public AnyTrainer {
         };
     }
 
-    static Array<T> empty_like(const ParameterSpec& p) {
-        if (p.is_weight) return Array<T>({p.columns, p.inner});
-        return Array<T>(p.columns);
-    }
-
-    static Array<T> state_array(const py::dict& named, const char* state, const std::string& where,
-                                const Array<T>& expected) {
+    Array<T> state_array(const py::dict& named, int which, const std::string& where, const Array<T>& expected) const {
+        const char* state = spec_.optimizer.state_name(which);
         const std::string name = where + "['" + state + "']";
         if (!named.contains(state)) throw py::value_error("the state dict has no " + name);
         const Array<T> array = kept_array<T>(named[state], name.c_str());
         if (shape_text(array) != shape_text(expected))
             throw py::value_error(name + " has shape " + shape_text(array) + "; it must be " + shape_text(expected));
+        if (spec_.optimizer.state_holds_squares(which) &&
+            std::any_of(array.data(), array.data() + array.size(), [](T x) { return x < 0; }))
+            throw py::value_error(name + " has negative entries; means of squares must not be negative");
         return array;
     }
 
@@ -194,32 +198,10 @@ class PythonTrainer : public AnyTrainer {
         throw py::value_error("the network has no parameter " + std::string(py::repr(key)) + ", as in optimizer");
     }
 
-    double rate_at(int64_t step) const {
-        if (constant_rate_) return *constant_rate_;
-        const py::object value = learning_rate_(step);
-        const bool is_truth_value = py::isinstance<py::bool_>(value);
-        double rate = 0;
-        try {
-            if (!is_truth_value) rate = value.cast<double>();
-        } catch (const py::cast_error&) {
-            throw_no_number(step, value);
-        }
-        if (is_truth_value) throw_no_number(step, value);
-        if (!(rate >= 0) || std::isinf(rate))
-            throw py::value_error("lr(" + std::to_string(step) + ") returned " + std::string(py::repr(value)) +
-                                  "; a learning rate must be finite and at least 0");
-        return rate;
-    }
-
-    [[noreturn]] static void throw_no_number(int64_t step, const py::object& value) {
-        throw py::type_error("lr(" + std::to_string(step) + ") must return a number, not " +
-                             std::string(py::repr(value)));
-    }
-
     std::shared_ptr<Network<T>> network_;
     TrainerSpec spec_;
     py::object learning_rate_;
-    std::optional<double> constant_rate_;
+    LearningRate rate_;
     bool allow_nonfinite_;
     Trainer<T> trainer_;
 };

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/array.hpp"
+#include "bindings/python_lock.hpp"
 #include "random/draw.hpp"
 #include "random/philox.hpp"
 
@@ -13,21 +14,23 @@ using Draw = void (*)(const Stream&, int64_t, double*);
 template <Draw draw>
 Array<double> draw_flat(uint64_t seed, uint32_t layer, Purpose purpose, int64_t count) {
     Array<double> out(count);
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     draw({seed, layer, purpose}, count, out.mutable_data());
     return out;
 }
 
 Array<double> orthogonal(uint64_t seed, uint32_t layer, int64_t rows, int64_t columns) {
     Array<double> out({rows, columns});
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     draw_orthogonal({seed, layer, Purpose::weight}, rows, columns, out.mutable_data());
     return out;
 }
 
 py::array_t<int64_t> permutation(uint64_t seed, uint32_t epoch, int64_t count) {
     py::array_t<int64_t> out(count);
-    draw_permutation({seed, epoch, Purpose::shuffle}, count, out.mutable_data());
+    int64_t* numbers = out.mutable_data();
+    const WithoutPythonLock without_lock;
+    draw_permutation({seed, epoch, Purpose::shuffle}, count, numbers);
     return out;
 }
 

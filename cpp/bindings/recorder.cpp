@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/python_lock.hpp"
+
 namespace py = pybind11;
 
 namespace gradiometer {
@@ -80,7 +82,7 @@ Integers read_steps(const Recorder& recorder, std::int64_t begin) {
     Integers out(rows_from(begin, end));
     std::int64_t* data = out.mutable_data();
     {
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
         recorder.copy_steps(begin, end, data);
     }
     return out;
@@ -98,7 +100,7 @@ Doubles read_field(const Recorder& recorder, const std::string& name, std::int64
     Doubles out(per_layer ? std::vector<py::ssize_t>{rows, recorder.layers()} : std::vector<py::ssize_t>{rows});
     double* data = out.mutable_data();
     {
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
         if (per_layer) {
             recorder.copy_field(static_cast<Field>(field), begin, end, data);
         } else {
@@ -146,7 +148,7 @@ void extend(Recorder& recorder, const Integers& steps, const Columns& columns) {
         (step_field >= 0 ? step_fields[step_field] : fields[field]) = kept.back().data();
     }
     const std::int64_t* step_numbers = steps.data();
-    const py::gil_scoped_release release;
+    const WithoutPythonLock without_lock;
     for (std::int64_t row = 0; row < rows; ++row) {
         StepRecord record;
         record.step = step_numbers[row];

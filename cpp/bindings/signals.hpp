@@ -10,7 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "bindings/python_lock.hpp"
 #include "network/network.hpp"
+#include "parallel/gradual_underflow.hpp"
 
 namespace gradiometer {
 
@@ -54,9 +56,10 @@ template <class Work>
 void run_interruptible(Networks networks, Work work) {
     std::optional<py::error_already_set> raised;
     try {
-        const py::gil_scoped_release release;
+        const WithoutPythonLock without_lock;
+        const GradualUnderflow keeping;
         work(AskInterrupted([&raised, networks] {
-            const py::gil_scoped_acquire acquire;
+            const WithPythonLock with_lock;
             const HandlingSignals handling(networks);
             if (PyErr_CheckSignals() == 0) return false;
             raised.emplace();

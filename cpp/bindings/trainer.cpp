@@ -26,10 +26,26 @@ void translate_nonfinite(std::exception_ptr thrown) {
     }
 }
 
+// Lets Python's garbage collector see the learning rate: a schedule that refers to its trainer makes a circle with it.
+template <class Wrapped>
+void show_to_collector(PyHeapTypeObject* heap_type) {
+    PyTypeObject& type = heap_type->ht_type;
+    type.tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type.tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
+        Py_VISIT(Py_TYPE(self));
+        if (py::detail::is_holder_constructed(self)) Py_VISIT(py::cast<Wrapped&>(py::handle(self)).learning_rate());
+        return 0;
+    };
+    type.tp_clear = [](PyObject* self) -> int {
+        if (py::detail::is_holder_constructed(self)) py::cast<Wrapped&>(py::handle(self)).forget_learning_rate();
+        return 0;
+    };
+}
+
 template <class T>
 void register_trainer(py::module_& m, const char* name) {
     using Wrapped = PythonTrainer<T>;
-    py::class_<Wrapped, AnyTrainer>(m, name)
+    py::class_<Wrapped, AnyTrainer>(m, name, py::custom_type_setup(&show_to_collector<Wrapped>))
         .def(py::init<std::shared_ptr<Network<T>>, TrainerSpec, py::object, std::shared_ptr<Recorder>, bool>(),
              py::arg("network"), py::arg("spec"), py::arg("learning_rate"), py::arg("recorder"),
              py::arg("allow_nonfinite"))
@@ -38,7 +54,7 @@ void register_trainer(py::module_& m, const char* name) {
         .def("fit", &Wrapped::fit, py::arg("arguments"), py::arg("progress"))
         .def("evaluate", &Wrapped::evaluate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
         .def("state", &Wrapped::state)
-        .def("load", &Wrapped::load, py::arg("steps"), py::arg("epochs"), py::arg("updates"),
+        .def("load", &Wrapped::load, py::arg("steps"), py::arg("epochs"), py::arg("updates"), py::arg("seed"),
              py::arg("optimizer_state"))
         .def_property_readonly("steps", &Wrapped::steps)
         .def_property_readonly("epochs", &Wrapped::epochs)
@@ -123,6 +139,8 @@ void register_trainers(py::module_& m) {
         .def_property_readonly("sample_weight", [](const FitArguments& of) { return of.training.given().weights; })
         .def_readonly("batch_size", &FitArguments::batch_size)
         .def_readonly("shuffle", &FitArguments::shuffle);
+    m.def("batch_ends", &batch_ends, py::arg("count"), py::arg("batch_size"), py::arg("has_batch_norm"),
+          "The ends of the batches that a fit makes of so many rows.");
     py::class_<AnyTrainer>(m, "AnyTrainer");
     register_trainer<float>(m, "TrainerFloat32");
     register_trainer<double>(m, "TrainerFloat64");

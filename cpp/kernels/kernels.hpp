@@ -97,7 +97,8 @@ struct ChunkSquares {
 // Statistics of the output of an activation.
 struct ActivationMoments {
     double mean;
-    double squared_deviations;  // from this chunk's own mean
+    double squared_deviations;  // from this chunk's own mean, in units of unit²
+    double unit;                // 1, or where squares would leave the range of a double, a power of two
     double saturated;  // entries whose |derivative| is below the threshold: those of all rows that were measured
                        // together, in their first chunk
 };
@@ -244,8 +245,8 @@ struct KernelTable {
     // ---- moments.hpp
 
     // Moments of each chunk of rows of h: up to eight rows of four columns are summed in T, all else in double; where
-    // squares cancel or are out of range, everything. `kept` as in backpropagate (with from_output, the identity's φ′
-    // is 1). alive (padded, accumulates): nonzero in each column where φ′ was nonzero in any row.
+    // squares cancel or are out of T's range, everything. `kept` as in backpropagate (with from_output, the identity's
+    // φ′ is 1). alive (padded, accumulates): nonzero in each column where φ′ was nonzero in any row.
     void (*activation_moments)(ActivationSpec spec, bool from_output, Index rows, Index columns, const T* h,
                                Index h_stride, const T* kept, Index kept_stride, double threshold,
                                ActivationMoments* out, T* alive);

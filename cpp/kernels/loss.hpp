@@ -88,7 +88,8 @@ void cross_entropy(Index rows, Index columns, const T* logits, Index stride, con
     }
 }
 
-// What an elementwise loss gives for one vector of outputs z and targets t.
+// What an elementwise loss gives for one vector of outputs z and targets t; its derivative is the slope times
+// kSlopeFactor, which goes into the scale, where it cannot overflow.
 template <class T>
 struct LossAndSlope {
     Vec<T> loss;
@@ -96,6 +97,7 @@ struct LossAndSlope {
 };
 
 struct BceWithLogits {
+    static constexpr double kSlopeFactor = 1;
     template <class T>
     static GM_INLINE_MEMBER LossAndSlope<T> at(Vec<T> z, Vec<T> t) {
         return {log1p_exp(z) - z * t, sigmoid(z) - t};
@@ -103,10 +105,11 @@ struct BceWithLogits {
 };
 
 struct Mse {
+    static constexpr double kSlopeFactor = 2;
     template <class T>
     static GM_INLINE_MEMBER LossAndSlope<T> at(Vec<T> z, Vec<T> t) {
         const Vec<T> difference = z - t;
-        return {difference * difference, difference + difference};
+        return {difference * difference, difference};
     }
 };
 
@@ -116,7 +119,8 @@ static void elementwise_loss(Index rows, Index columns, const T* outputs, Index 
                              Index target_stride, const double* row_scale, double* row_loss, T* gradient,
                              Index gradient_stride) {
     for (Index r = 0; r < rows; ++r) {
-        const Vec<T> scale = broadcast(static_cast<T>(row_scale[r] / static_cast<double>(columns)));
+        const Vec<T> scale =
+            broadcast(static_cast<T>(Loss::kSlopeFactor * row_scale[r] / static_cast<double>(columns)));
         Lanes16<double> sum = zero16<double>();
         for (Index j = 0; j < columns; j += kVirtualLanes) {
             const Lanes16<T> z = load16(outputs + r * stride, j, columns);

@@ -5,6 +5,7 @@
 #include "kernels/chunk.hpp"
 #include "kernels/lanes16.hpp"
 #include "kernels/slopes.hpp"
+#include "kernels/tiny.hpp"
 #include "simd/subnormal.hpp"
 
 namespace gradiometer::GM_ISA {
@@ -19,10 +20,14 @@ GM_INLINE Lanes16<A> load16_as(const T* row, Index column, Index columns) {
         return whole ? load16_as_double(row + column) : to_double(load16(row, column, columns));
 }
 
-// Sums of deviations from a center (with around_zero, that is 0) and of their squares.
-template <class A, bool around_zero>
+// How the deviations that are summed come from numbers: x - center; with zero, x; with scaled, x · factor - center.
+enum class Around { center, zero, scaled };
+
+// Sums of deviations and of their squares.
+template <class A, Around around>
 struct Deviations {
     A center, floor;  // sums of squares of columns begin with `floor`
+    A factor;
     Lanes16<A> sum = zero16<A>(), squares = zero16<A>();
 
     // Adds those of sixteen columns of a chunk; the columns' own come first.
@@ -33,8 +38,10 @@ struct Deviations {
         for_rows(rows, [&](Index r) __attribute__((always_inline)) {
             const Lanes16<A> x = load16_as<A, whole>(h + r * stride, column, columns);
             GM_UNROLL for (Index v = 0; v < Lanes16<A>::kVectors; ++v) {
-                Vec<A> deviation = around_zero ? x.part[v] : x.part[v] - broadcast(center);
-                if (!around_zero && !whole)
+                Vec<A> deviation = x.part[v];
+                if constexpr (around == Around::scaled) deviation = deviation * broadcast(factor);
+                if constexpr (around != Around::zero) deviation = deviation - broadcast(center);
+                if (around != Around::zero && !whole)
                     deviation = keep(first_lanes<A>(columns - column - v * kLanes<A>), deviation);
                 column_sum.part[v] = column_sum.part[v] + deviation;
                 column_squares.part[v] = fma(deviation, deviation, column_squares.part[v]);
@@ -45,16 +52,16 @@ struct Deviations {
     }
 };
 
-// Mean and squared deviations of a chunk in one pass around `center` (with around_zero, that is 0). Columns, and four
-// of them for each lane, are summed in A, all else in double. Returns the sum of all squares, before that of the shift
-// was taken off.
-template <class A, bool around_zero, class T>
-GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, const T* h, Index stride,
+// Mean and squared deviations of a chunk, in units of `unit`, in one pass around `center`. Columns, and four of them
+// for each lane, are summed in A, all else in double. Returns the sum of all squares, before that of the shift was
+// taken off.
+template <class A, Around around, class T>
+GM_INLINE double moments_around(A center, A floor, double unit, Index rows, Index columns, const T* h, Index stride,
                                 ActivationMoments& out) {
     constexpr Index kTogether = 4 * kVirtualLanes;
     Lanes16<double> sum = zero16<double>(), squares = zero16<double>();
     for (Index first = 0; first < columns; first += kTogether) {
-        Deviations<A, around_zero> some{center, floor};
+        Deviations<A, around> some{center, floor, static_cast<A>(1 / unit)};
         Index j = first;
         for (; j + kVirtualLanes <= columns && j < first + kTogether; j += kVirtualLanes)
             some.template add<true>(rows, h, stride, j, columns);
@@ -66,15 +73,26 @@ GM_INLINE double moments_around(A center, A floor, Index rows, Index columns, co
     const double total_squares = fold(squares);
     const double shift = total / static_cast<double>(rows * columns);
     const double deviations = total_squares - shift * total;
-    out.mean = static_cast<double>(center) + shift;
+    out.mean = (static_cast<double>(center) + shift) * unit;
     out.squared_deviations = deviations < 0 ? 0 : deviations;
+    out.unit = unit;
     return total_squares;
+}
+
+// What numbers of a chunk are measured in, so that their squares stay in range: 1, or a power of two near the largest.
+GM_INLINE double unit_of(double largest) {
+    constexpr double kFar = 0x1p460;  // its square, of all numbers of a chunk that fits memory, is finite
+    if (largest == 0 || !(largest - largest == 0) || (largest < kFar && largest > 1 / kFar)) return 1;
+    double unit = 1;
+    while (unit < largest * 0x1p-41) unit *= 0x1p40;
+    while (unit > largest && unit > 0x1p-1000) unit *= 0x1p-40;
+    return unit;
 }
 
 // Around zero, or where the values of a sigmoid lie, in T, if that is good enough: little of the squares cancels, and
 // none of them is out of range. Else, or where tiny numbers seem to be all there is, in double around a value of the
 // data: that is within √n standard deviations of the mean, so that the square of the shift costs n units of the last
-// place of a double at most.
+// place of a double at most. Doubles are scaled for that, if need be.
 template <class T>
 static void centered_moments(bool around_half, Index rows, Index columns, const T* h, Index stride,
                              ActivationMoments& out) {
@@ -84,12 +102,18 @@ static void centered_moments(bool around_half, Index rows, Index columns, const 
     constexpr double kSmallestGood = (sizeof(T) == 4 ? 0x1p45 : 0x1p75) * kFloor;
     const double corner = static_cast<double>(h[0]);
     if (corner == 0 || corner * corner >= kSmallestGood) [[likely]] {
-        const double squares = around_half ? moments_around<T, false>(T(0.5), kFloor, rows, columns, h, stride, out)
-                                           : moments_around<T, true>(T(0), kFloor, rows, columns, h, stride, out);
+        const double squares = around_half
+                                   ? moments_around<T, Around::center>(T(0.5), kFloor, 1, rows, columns, h, stride, out)
+                                   : moments_around<T, Around::zero>(T(0), kFloor, 1, rows, columns, h, stride, out);
         if (out.squared_deviations > kLeft * squares && squares >= kSmallestGood) [[likely]]
             return;
     }
-    moments_around<double, false>(corner - corner == 0 ? corner : 0, 0.0, rows, columns, h, stride, out);
+    const double finite = corner - corner == 0 ? corner : 0;
+    const double unit = sizeof(T) == 4 ? 1 : unit_of(static_cast<double>(largest_entry(rows, columns, h, stride)));
+    if (unit == 1)
+        moments_around<double, Around::center>(finite, 0.0, 1, rows, columns, h, stride, out);
+    else
+        moments_around<double, Around::scaled>(finite / unit, 0.0, unit, rows, columns, h, stride, out);
 }
 
 // One vector of columns: `below`, and one more in a lane of `inside` for each of its |slopes| under the limit; alive

@@ -33,17 +33,25 @@ std::int64_t Recorder::field_offset(Field field) const {
     return (kStepFieldCount + slot(field) * layers()) * rows_per_chunk_;
 }
 
+void Recorder::make_room() {
+    const std::lock_guard lock(mutex_);
+    make_room_for_row();
+}
+
+void Recorder::make_room_for_row() {
+    if (size_ < static_cast<std::int64_t>(chunks_.size()) * rows_per_chunk_) return;
+    // Left uninitialised: the pages of a chunk cost memory only when rows reach them.
+    auto chunk = std::make_unique<Chunk>();
+    chunk->steps = std::make_unique_for_overwrite<std::int64_t[]>(rows_per_chunk_);
+    chunk->values = std::make_unique_for_overwrite<double[]>(rows_per_chunk_ * values_per_row_);
+    chunks_.push_back(std::move(chunk));
+}
+
 void Recorder::append(const StepRecord& record) {
     if (mode_ == RecordMode::nothing) return;
     const std::lock_guard lock(mutex_);
+    make_room_for_row();
     const std::int64_t row = size_ % rows_per_chunk_;
-    if (size_ == static_cast<std::int64_t>(chunks_.size()) * rows_per_chunk_) {
-        // Left uninitialised: the pages of a chunk cost memory only when rows reach them.
-        auto chunk = std::make_unique<Chunk>();
-        chunk->steps = std::make_unique_for_overwrite<std::int64_t[]>(rows_per_chunk_);
-        chunk->values = std::make_unique_for_overwrite<double[]>(rows_per_chunk_ * values_per_row_);
-        chunks_.push_back(std::move(chunk));
-    }
     Chunk& chunk = *chunks_.back();
     chunk.steps[row] = record.step;
     const double step_values[kStepFieldCount] = {record.loss, record.total_norm, record.clip_coefficient, record.lr};

@@ -86,7 +86,9 @@ class Recorder {
     bool has(Field field) const { return slot(field) >= 0; }
     bool has_step_fields() const { return mode_ != RecordMode::nothing; }
 
-    // append takes any step, due or not; with RecordMode::nothing it does nothing.
+    // append takes any step, due or not; with RecordMode::nothing it does nothing. After make_room, the next append
+    // cannot fail for want of memory.
+    void make_room();
     void append(const StepRecord& record);
     void append_validation(std::int64_t step, double loss, double accuracy);
     void note_nonfinite(std::int64_t step, std::string layer, std::string tensor);  // only the first is kept
@@ -108,6 +110,7 @@ class Recorder {
                                                 // fields, each (rows_per_chunk, layers)
     };
 
+    void make_room_for_row();
     int slot(Field field) const;  // the place of a field among the recorded ones, or -1
     std::int64_t field_offset(Field field) const;
     std::vector<const Chunk*> finished_chunks(std::int64_t rows) const;

@@ -142,12 +142,12 @@ void batch_norm_backward_rows(Pass<T>& pass, int thread, RowRange mine, Index nu
 }
 
 template <class T>
-void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride) {
+void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride, T* inverse_std) {
     const RunningStatistics<T>& running = pass.running[block.norm];
-    std::vector<T> inverse(padded<T>(block.width));
+    std::fill_n(inverse_std, padded<T>(block.width), T(0));
     for (Index j = 0; j < block.width; ++j)
-        inverse[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
-    pass.kernels.batch_norm_apply(rows, block.width, h, stride, running.mean.data(), inverse.data(),
+        inverse_std[j] = static_cast<T>(1 / std::sqrt(static_cast<double>(running.variance[j]) + block.eps));
+    pass.kernels.batch_norm_apply(rows, block.width, h, stride, running.mean.data(), inverse_std,
                                   pass.parameters.values_or_null(block.gamma),
                                   pass.parameters.values_or_null(block.beta), nullptr, 0, h, stride);
 }
@@ -158,7 +158,7 @@ void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T*
     template void batch_norm_backward_sums(Pass<T>&, RowRange, RowRange, Index, const T*);           \
     template void join_backward_sums(Pass<T>&, Team&, int, RowRange, Index);                         \
     template void batch_norm_backward_rows(Pass<T>&, int, RowRange, Index, const T*, ChunkSquares*); \
-    template void batch_norm_evaluate(const Pass<T>&, const Block&, Index, T*, Index);
+    template void batch_norm_evaluate(const Pass<T>&, const Block&, Index, T*, Index, T*);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

@@ -30,8 +30,8 @@ template <class T>
 void batch_norm_backward_rows(Pass<T>& pass, int thread, RowRange mine, Index number, const T* dy,
                               ChunkSquares* squares);
 
-// Evaluation, in place.
+// Evaluation, in place; with room for a padded row.
 template <class T>
-void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride);
+void batch_norm_evaluate(const Pass<T>& pass, const Block& block, Index rows, T* h, Index stride, T* inverse_std);
 
 }  // namespace gradiometer

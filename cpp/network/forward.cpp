@@ -167,7 +167,7 @@ void forward_rows(Pass<T>& pass, Team& team, int thread, RowRange mine) {
 
 template <class T>
 Index evaluation_scratch_size(const Plan& plan, Index rows) {
-    return (2 + plan.residual_depth) * rows * padded<T>(plan.max_width);
+    return ((2 + plan.residual_depth) * rows + 1) * padded<T>(plan.max_width);
 }
 
 template <class T>
@@ -177,6 +177,7 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
     for (Index r = 0; r < mine.count(); ++r)
         std::copy_n(pass.input + (mine.begin + r) * pass.input_stride, pass.plan.in_features, spare[0] + r * stride);
     T* skipped = scratch + 2 * mine.count() * stride;
+    T* inverse_std = scratch + (2 + pass.plan.residual_depth) * mine.count() * stride;
     keep_skipped_rows(pass, mine.count(), kNone, spare[0], skipped, stride);
     for (Index number = 0; number < static_cast<Index>(pass.plan.blocks.size()); ++number) {
         const Block& block = pass.plan.blocks[number];
@@ -190,7 +191,7 @@ void evaluate_rows(const Pass<T>& pass, RowRange mine, T* scratch, T* out, Index
             pass.kernels.residual(mine.count(), block.width, skipped + block.join->depth * mine.count() * stride,
                                   stride, block.join->scale, spare[0], stride, spare[0], stride);
         if (block.layer_norm != kNone) layer_norm_evaluate(pass, block, mine.count(), spare[0], stride);
-        if (block.norm != kNone) batch_norm_evaluate(pass, block, mine.count(), spare[0], stride);
+        if (block.norm != kNone) batch_norm_evaluate(pass, block, mine.count(), spare[0], stride, inverse_std);
         for (const Elementwise& layer : block.chain)
             if (!layer.is_dropout)
                 pass.kernels.activate(layer.activation, mine.count(), block.width, spare[0], stride, spare[0], stride,

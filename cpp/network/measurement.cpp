@@ -53,18 +53,21 @@ struct Moments {
 Moments merge_moments(const ActivationMoments* chunks, Index rows, Index width) {
     const auto entries = [&](Index row) { return static_cast<double>(std::min(kRowChunk, rows - row) * width); };
     const double count = static_cast<double>(rows * width);
-    double mean = 0;
-    for (Index row = 0; row < rows; row += kRowChunk) mean += entries(row) * chunks[row / kRowChunk].mean;
+    double unit = 0;  // the largest: beside it, what has a smaller one is nothing
+    for (Index row = 0; row < rows; row += kRowChunk) unit = std::max(unit, chunks[row / kRowChunk].unit);
+    double mean = 0;  // in units
+    for (Index row = 0; row < rows; row += kRowChunk) mean += entries(row) * (chunks[row / kRowChunk].mean / unit);
     mean /= count;
     double squares = 0;
     double saturated = 0;
     for (Index row = 0; row < rows; row += kRowChunk) {
         const ActivationMoments& chunk = chunks[row / kRowChunk];
-        const double shift = chunk.mean - mean;
-        squares += chunk.squared_deviations + entries(row) * shift * shift;
+        const double shift = chunk.mean / unit - mean;
+        const double scale = chunk.unit / unit;
+        squares += chunk.squared_deviations * (scale * scale) + entries(row) * shift * shift;
         saturated += chunk.saturated;
     }
-    return {mean, std::sqrt(squares / count), saturated / count};
+    return {mean * unit, std::sqrt(squares / count) * unit, saturated / count};
 }
 
 template <class T>

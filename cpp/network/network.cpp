@@ -145,12 +145,12 @@ void Network<T>::forward(const T* x, Index rows, bool training, T* out, const As
         if (thread == 0) last_threads_ = team.size();
     });
     if (interrupt.requested()) throw Interrupted();
+    kept_derivatives_.assign(work_.all_deltas(), work_.all_deltas() + work_.all_deltas_size());
     commit_running_statistics(pass);
     ++forward_count_;
     const Index last = static_cast<Index>(plan_.blocks.size()) - 1;
     for (Index r = 0; r < rows; ++r)
         std::copy_n(work_.output(last) + r * work_.stride(last), plan_.out_features, out + r * plan_.out_features);
-    kept_derivatives_.assign(work_.all_deltas(), work_.all_deltas() + work_.all_deltas_size());
     ready_for_backward_ = true;
     last_rows_ = rows;
 }
@@ -162,6 +162,7 @@ void Network<T>::backward(const T* dy, Index rows, T* dx, const AskInterrupted& 
     if (rows != last_rows_)
         throw std::invalid_argument("dy has " + std::to_string(rows) + " rows, the last forward(training=True) had " +
                                     std::to_string(last_rows_));
+    gradients_measured_ = false;  // until all of them are those of this pass
     std::copy(kept_derivatives_.begin(), kept_derivatives_.end(), work_.all_deltas());
     Interrupt interrupt(ask);
     Pass<T> pass = make_pass(interrupt);

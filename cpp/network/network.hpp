@@ -11,7 +11,8 @@
 
 namespace gradiometer {
 
-// The calling thread gave a piece of work up because the user asked for it (Ctrl-C). Nothing was changed.
+// The calling thread gave a piece of work up because the user asked for it (Ctrl-C). Parameters and running statistics
+// are as before; gradients may be those of the pass that was given up, or of the one before, and cannot be applied.
 struct Interrupted {};
 
 using AskInterrupted = std::function<bool()>;
@@ -45,7 +46,6 @@ class Network {
     // dy (rows × out_features) to dx (rows × in_features), both dense; gradients are overwritten. std::logic_error: no
     // training pass came before (or a trainer's step since); std::invalid_argument: another number of rows.
     void backward(const T* dy, Index rows, T* dx, const AskInterrupted& ask);
-    Index rows_for_backward() const { return ready_for_backward_ ? last_rows_ : 0; }
 
   private:
     template <class>

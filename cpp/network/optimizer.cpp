@@ -21,9 +21,20 @@ const char* OptimizerSpec::state_name(int which) const {
     }
 }
 
+bool OptimizerSpec::state_holds_squares(int which) const {
+    return rule != UpdateRule::sgd && which == (rule == UpdateRule::rmsprop ? 0 : 1);
+}
+
 template <class T>
 Optimizer<T>::Optimizer(const OptimizerSpec& spec, Index layout_size) : spec_(spec) {
     for (int i = 0; i < spec.state_count(); ++i) states_[i] = AlignedArray<T>(layout_size);
+}
+
+template <class T>
+void Optimizer<T>::set_steps(int64_t steps) {
+    steps_ = steps;
+    if (steps > 0) return;
+    for (int i = 0; i < spec_.state_count(); ++i) std::fill_n(states_[i].data(), states_[i].size(), T(0));
 }
 
 template <class T>

@@ -19,6 +19,7 @@ struct OptimizerSpec {
     // How many arrays of the size of the parameters it remembers, and what PyTorch calls them.
     int state_count() const;
     const char* state_name(int which) const;
+    bool state_holds_squares(int which) const;
 };
 
 template <class T>
@@ -28,7 +29,8 @@ class Optimizer {
 
     const OptimizerSpec& spec() const { return spec_; }
     int64_t steps() const { return steps_; }
-    void set_steps(int64_t steps) { steps_ = steps; }
+    // With 0 steps it remembers nothing.
+    void set_steps(int64_t steps);
     T* state(int which) { return states_[which].data(); }
 
     // The settings of the next step, without clipping.
@@ -41,8 +43,8 @@ class Optimizer {
     AlignedArray<T> states_[2];
 };
 
-// Updates the chunk of one task, and the layout that the backward product reads. With Collect::full it measures the
-// weights and their change. With adaptive clipping, columns have factors of their own.
+// Updates the chunk of one task. With Collect::full it measures the weights and their change. With adaptive clipping,
+// columns have factors of their own.
 template <class T>
 void update_task(Pass<T>& pass, Optimizer<T>& optimizer, const UpdateSpec& update, bool adaptive_clip,
                  const ParameterTask& task);

@@ -18,14 +18,14 @@ Parameters<T>::Parameters(const Plan& plan) : kernels_(kernels<T>()), specs_(pla
             for (Index first = 0; first < p.columns; first += kPanels * kernels_.panel) {
                 const Index columns = std::min(p.columns - first, kPanels * kernels_.panel);
                 tasks_.push_back(
-                    {i, 0, 0, 1, 0, first, (columns + kernels_.lanes - 1) / kernels_.lanes, offset(i) + first});
+                    {i, 0, 0, 1, first, (columns + kernels_.lanes - 1) / kernels_.lanes, offset(i) + first});
             }
             continue;
         }
         for (Index begin = 0, chunk = 0; begin < p.inner; begin += kInnerChunk, ++chunk)
-            for (Index first = 0, panel = 0; first < p.columns; first += kernels_.panel, ++panel) {
+            for (Index first = 0; first < p.columns; first += kernels_.panel) {
                 const Index vectors = p.columns - first > kernels_.lanes ? 2 : 1;
-                tasks_.push_back({i, chunk, begin, std::min(begin + kInnerChunk, p.inner), panel, first, vectors,
+                tasks_.push_back({i, chunk, begin, std::min(begin + kInnerChunk, p.inner), first, vectors,
                                   offset(i) + first * p.inner + begin * vectors * kernels_.lanes});
             }
     }

@@ -15,7 +15,6 @@ struct ParameterTask {
     Index parameter;
     Index chunk;  // number of the chunk
     Index inner_begin, inner_end;
-    Index panel;
     Index first_column;
     Index vectors;
     Index offset;  // of the chunk's first element in every array that is laid out like the values

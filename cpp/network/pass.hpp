@@ -1,5 +1,6 @@
 // One batch going through a network: forward, and backward to the deltas. Threads carry their own rows through all
-// layers; they meet only where batch norm needs the whole batch.
+// layers; they meet only where batch norm needs the whole batch, or where a few rows go through large layers and
+// threads share the products.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,7 @@
 // One training step, as each thread of the team sees it.
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <stdexcept>
 
 #include "network/borrowed_memory.hpp"
@@ -32,7 +33,7 @@ void Trainer<T>::fill_targets(const Batch<T>& batch) {
     for (Index i = 0; i < batch.count; ++i) {
         const int64_t row = batch.row(i);
         work.row_scale()[i] = (from.weights ? from.weights[row] : 1.0) / total;
-        if (from.labels) work.labels()[i] = from.labels[row];
+        if (from.labels) work.labels()[i] = from.label(row, width);
         if (from.targets) std::copy_n(from.targets + row * width, width, work.targets() + i * width);
     }
 }
@@ -142,9 +143,9 @@ void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges,
 }
 
 template <class T>
-double Trainer<T>::step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask) {
+double Trainer<T>::step(const Batch<T>& batch, const LearningRate& rate, const AskInterrupted& ask) {
     Interrupt interrupt(ask);
-    return step(batch, learning_rate, interrupt);
+    return step(batch, rate, interrupt);
 }
 
 template <class T>
@@ -157,14 +158,25 @@ void Trainer<T>::with_best_threads(const Pass<T>& pass, const Work& work) {
     const Network<T>& network = *network_;
     const int several = pass.shares_products ? network.threads_worth(pass.rows, 3, kWorthTrying)
                                              : network.threads_for(pass.rows, 3, kWorthTrying);
-    if (several == 1 || works_alone() || network.estimated_time(pass.rows, 3) > kSurelyWorth) return work(several);
-    thread_choices_[pass.rows].run(several, work);
+    if (several == 1 || works_alone()) {
+        work(several);
+        return;
+    }
+    StepThreads& threads = step_threads_[pass.rows];
+    if (network.estimated_time(pass.rows, 3) > kSurelyWorth) return threads.watch.run(several, work);
+    threads.choice.run(several, [&](int tried) {
+        if (tried == 1)
+            work(1);
+        else
+            threads.watch.run(tried, work);
+    });
 }
 
 template <class T>
-double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt) {
+double Trainer<T>::step(const Batch<T>& batch, const LearningRate& rate, Interrupt& interrupt) {
     Network<T>& network = *network_;
     const std::lock_guard lock(network.mutex_);
+    const double learning_rate = rate(steps_);
     const Plan& plan = network.plan_;
     const Index rows = batch.count;
     if (rows == 1 && !plan.norms.empty())
@@ -175,16 +187,17 @@ double Trainer<T>::step(const Batch<T>& batch, double learning_rate, Interrupt& 
     pass.dropout_seed = spec_.seed;
     pass.dropout_step = static_cast<uint64_t>(steps_);
     pass.shares_products = network.shares_products(rows);
+    if (recorder_->wants(steps_)) recorder_->make_room();  // while nothing has changed
     network.ready_for_backward_ = network.gradients_measured_ = false;
     const BorrowedMemory<T> borrowed(network.work_, rows);
     double loss = 0;
-    with_best_threads(pass, [&](int threads) { loss = run(pass, batch, learning_rate, threads); });
+    with_best_threads(pass, [&](int threads) { return run(pass, batch, learning_rate, threads, loss); });
     finish(pass, loss, learning_rate);
     return loss;
 }
 
 template <class T>
-double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads) {
+double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads, double& loss) {
     Network<T>& network = *network_;
     Interrupt& interrupt = pass.interrupt;
     const Plan& plan = network.plan_;
@@ -198,13 +211,13 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
     fill_targets(batch);
     loss_known_ = true;
 
-    double loss = 0;
     const std::vector<Index>& sizes = network.parameters_.size_before_task();
     const Index block_count = static_cast<Index>(plan.blocks.size());
     TaskRanges gradients(sizes, threads), measured(block_count, threads), updates(sizes, threads),
         updates_measured(block_count, threads), weights(sizes, threads);
     network.work_.let_deltas_take_turns(false);
-    run_parallel(threads, [&](Team& team, int thread) {
+    std::exception_ptr failed;
+    const double waited = run_parallel(threads, [&](Team& team, int thread) {
         pass.kernels.forget_subnormals();
         if (team.size() == 1 && rows <= row_block()) {
             pass.gradients_follow = true;
@@ -232,22 +245,28 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
             for (Index i; (i = measured.next(thread)) >= 0;) measurements_.take_gradients(pass, i, team.size());
         team.meet([&] {
             loss = total_loss(rows);
-            judge(pass, loss);
+            try {
+                judge(pass, loss);
+            } catch (...) {  // there may be too little memory, and the others wait at the meeting
+                failed = std::current_exception();
+            }
         });
-        if (refused_) return;
+        if (refused_ || failed) return;
         update(pass, learning_rate, updates, thread);
         if (pass.collect != Collect::full) return;
         team.meet();
         for (Index i; (i = updates_measured.next(thread)) >= 0;) measurements_.take_update(pass, i);
     });
+    if (failed) std::rethrow_exception(failed);
     if (pass.stopped) throw Interrupted();
-    return loss;
+    return waited;
 }
 
 template <class T>
-void Trainer<T>::apply_gradients(double loss, double learning_rate) {
+void Trainer<T>::apply_gradients(double loss, const LearningRate& rate) {
     Network<T>& network = *network_;
     const std::lock_guard lock(network.mutex_);
+    const double learning_rate = rate(steps_);
     if (!network.gradients_measured_)
         throw std::logic_error("apply_gradients needs a backward(dy) of the network since its last update");
     Interrupt interrupt({});
@@ -256,6 +275,7 @@ void Trainer<T>::apply_gradients(double loss, double learning_rate) {
     // The bare pass measured everything; what is not to be recorded now is left out.
     pass.collect = std::max(collect_for(steps_), Collect::squares);
     loss_known_ = !std::isnan(loss);
+    if (recorder_->wants(steps_)) recorder_->make_room();
     if (clips_adaptively()) {
         network.work_.reserve_adaptive_clip();
         for (const ParameterTask& task : pass.parameters.tasks()) measure_weights_task(pass, task);
@@ -300,9 +320,9 @@ void Trainer<T>::finish(Pass<T>& pass, double loss, double learning_rate) {
         throw NonfiniteError{step, *source_, refused_by_clip_};
 }
 
-#define GM_INSTANTIATE(T)                                                             \
-    template double Trainer<T>::step(const Batch<T>&, double, const AskInterrupted&); \
-    template void Trainer<T>::apply_gradients(double, double);
+#define GM_INSTANTIATE(T)                                                                          \
+    template double Trainer<T>::step(const Batch<T>&, const LearningRate&, const AskInterrupted&); \
+    template void Trainer<T>::apply_gradients(double, const LearningRate&);
 GM_INSTANTIATE(float)
 GM_INSTANTIATE(double)
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -19,9 +21,12 @@ Trainer<T>::Trainer(std::shared_ptr<Network<T>> network, const TrainerSpec& spec
       measurements_(network_->plan()) {}
 
 template <class T>
-void Trainer<T>::set_counters(int64_t steps, int64_t epochs, int64_t updates) {
+void Trainer<T>::set_progress(int64_t steps, int64_t epochs, int64_t updates, uint64_t seed) {
+    const std::lock_guard lock(network_->mutex_);
     steps_ = steps;
     epochs_ = epochs;
+    spec_.seed = seed;
+    stopped_ = false;
     optimizer_.set_steps(updates);
 }
 
@@ -39,27 +44,13 @@ void Trainer<T>::set_state(int which, Index parameter, const T* row_major) {
 
 namespace {
 
-// The ends of the batches of an epoch. The last one may be smaller; where batch norm would see a single row in it, that
-// row joins the batch before.
-std::vector<Index> batch_ends(Index count, Index batch_size, bool needs_two_rows) {
-    std::vector<Index> ends;
-    for (Index end = batch_size; end < count; end += batch_size) ends.push_back(end);
-    if (needs_two_rows && !ends.empty() && count - ends.back() == 1) ends.pop_back();
-    ends.push_back(count);
-    return ends;
-}
-
-// Raises if all weights of a batch are zero: before the epoch, so that none is broken off half-way.
-void check_weights(const double* weights, const int64_t* order, const std::vector<Index>& ends) {
-    Index row = 0;
-    for (size_t i = 0; i < ends.size(); ++i) {
-        double total = 0;
-        for (; row < ends[i]; ++row) total += weights[order ? order[row] : row];
-        if (total == 0)
-            throw std::invalid_argument(
-                "sample_weight must have a positive sum in every batch, but all weights of batch " +
-                std::to_string(i + 1) + " of " + std::to_string(ends.size()) + " are zero");
-    }
+// Whether the loss of a batch is undefined, all its weights being zero.
+template <class T>
+bool is_weightless(const Batch<T>& batch) {
+    const double* weights = batch.examples.weights;
+    for (Index i = 0; i < batch.count; ++i)
+        if (!weights || weights[batch.row(i)] > 0) return false;
+    return true;
 }
 
 // Says when a display is due again.
@@ -89,18 +80,18 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     std::vector<int64_t> order(shuffle ? training.count : 0);
     Clock clock;
     Interrupt interrupt(callbacks.interrupted);
+    double loss = std::numeric_limits<double>::quiet_NaN();
     stopped_ = false;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
         if (shuffle)
             draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
                              order.data());
-        if (training.weights) check_weights(training.weights, shuffle ? order.data() : nullptr, ends);
         ++epochs_;  // an epoch that is broken off is not taken up again: the next one has an order of its own
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
             const Batch<T> batch{training, shuffle ? order.data() + begin : nullptr, begin, ends[i] - begin};
-            const double loss = step(batch, callbacks.learning_rate(steps_), interrupt);
             begin = ends[i];
+            if (!is_weightless(batch)) loss = step(batch, callbacks.learning_rate, interrupt);
             const bool last = i + 1 == ends.size();
             if (callbacks.progress && (last || clock.due()))
                 callbacks.progress(
@@ -137,12 +128,14 @@ Evaluation Trainer<T>::evaluate(const Examples<T>& examples, const AskInterrupte
     Interrupt interrupt(ask);
     double loss = 0;
     double right = 0;
-    double total_weight = 0;
+    double total_weight = static_cast<double>(examples.count);
+    if (examples.weights) total_weight = std::accumulate(examples.weights, examples.weights + examples.count, 0.0);
     // A part of the rows at a time, so that a large data set needs no array of outputs of its own size.
     constexpr Index kRowsAtOnce = 4096;
     const Index room = std::min(kRowsAtOnce, examples.count);
     AlignedArray<T> outputs(room * stride);
     std::vector<double> row_loss(room), row_scale(room, 1.0);
+    std::vector<int64_t> labels(examples.labels ? room : 0);
     for (Index begin = 0; begin < examples.count; begin += kRowsAtOnce) {
         const Index rows = std::min(kRowsAtOnce, examples.count - begin);
         Pass<T> pass = network.make_pass(interrupt);
@@ -151,27 +144,26 @@ Evaluation Trainer<T>::evaluate(const Examples<T>& examples, const AskInterrupte
         pass.input_stride = network.plan_.in_features;
         network.evaluate(pass, outputs.data(), stride);
         const T* targets = examples.targets ? examples.targets + begin * width : nullptr;
+        for (Index r = 0; examples.labels && r < rows; ++r) labels[r] = examples.label(begin + r, width);
         if (spec_.loss == LossKind::cross_entropy)
-            pass.kernels.cross_entropy(rows, width, outputs.data(), stride, examples.labels + begin, row_scale.data(),
+            pass.kernels.cross_entropy(rows, width, outputs.data(), stride, labels.data(), row_scale.data(),
                                        row_loss.data(), nullptr, 0);
         else
             (spec_.loss == LossKind::mse ? pass.kernels.mse : pass.kernels.bce_with_logits)(
                 rows, width, outputs.data(), stride, targets, width, row_scale.data(), row_loss.data(), nullptr, 0);
         for (Index r = 0; r < rows; ++r) {
-            const double weight = examples.weights ? examples.weights[begin + r] : 1.0;
+            const double weight = (examples.weights ? examples.weights[begin + r] : 1.0) / total_weight;
             loss += weight * row_loss[r];
-            total_weight += weight;
             if (spec_.loss != LossKind::mse)
                 right += weight * share_right(spec_.loss, examples, begin + r, outputs.data() + r * stride, width);
         }
     }
-    const double accuracy = spec_.loss == LossKind::mse ? std::nan("") : right / total_weight;
-    return {loss / total_weight, accuracy};
+    return {loss, spec_.loss == LossKind::mse ? std::nan("") : right};
 }
 
 #define GM_INSTANTIATE(T)                                                                                      \
     template Trainer<T>::Trainer(std::shared_ptr<Network<T>>, const TrainerSpec&, std::shared_ptr<Recorder>);  \
-    template void Trainer<T>::set_counters(int64_t, int64_t, int64_t);                                         \
+    template void Trainer<T>::set_progress(int64_t, int64_t, int64_t, uint64_t);                               \
     template void Trainer<T>::copy_state(int, Index, T*);                                                      \
     template void Trainer<T>::set_state(int, Index, const T*);                                                 \
     template bool Trainer<T>::fit(const Examples<T>&, const std::optional<Examples<T>>&, int64_t, Index, bool, \

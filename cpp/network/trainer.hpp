@@ -12,6 +12,7 @@
 #include "network/measurement.hpp"
 #include "network/network.hpp"
 #include "network/optimizer.hpp"
+#include "parallel/contention_watch.hpp"
 #include "parallel/thread_choice.hpp"
 
 namespace gradiometer {
@@ -44,8 +45,11 @@ struct Progress {
     double loss;
 };
 
+// Of a step; asked for while the network's lock is held, so that steps of several threads each get their own.
+using LearningRate = std::function<double(int64_t step)>;
+
 struct FitCallbacks {
-    std::function<double(int64_t step)> learning_rate;
+    LearningRate learning_rate;
     std::function<void(const Progress&)> progress;  // may be empty
     AskInterrupted interrupted;
 };
@@ -57,12 +61,12 @@ class Trainer {
 
     // One batch; returns the loss before the update. Throws Interrupted or NonfiniteError, the network then being as it
     // was; std::invalid_argument for a single row before batch norm.
-    double step(const Batch<T>& batch, double learning_rate, const AskInterrupted& ask);
+    double step(const Batch<T>& batch, const LearningRate& rate, const AskInterrupted& ask);
     // Clip, update and record after the network's own backward(dy). loss: NaN if unknown. std::logic_error: there was
     // no backward pass since the last update.
-    void apply_gradients(double loss, double learning_rate);
-    // Epochs over all examples. Returns false if a value that is not finite ended it (OnNonfinite::stop). What was
-    // finished before an exception stays.
+    void apply_gradients(double loss, const LearningRate& rate);
+    // Epochs over all examples; a batch whose weights are all zero takes no step. Returns false if a value that is not
+    // finite ended it (OnNonfinite::stop). What was finished before an exception stays.
     bool fit(const Examples<T>& training, const std::optional<Examples<T>>& validation, int64_t epochs,
              Index batch_size, bool shuffle, const FitCallbacks& callbacks);
     Evaluation evaluate(const Examples<T>& examples, const AskInterrupted& ask);
@@ -71,18 +75,19 @@ class Trainer {
     int64_t steps() const { return steps_; }
     int64_t epochs() const { return epochs_; }
     int64_t updates() const { return optimizer_.steps(); }
-    void set_counters(int64_t steps, int64_t epochs, int64_t updates);
+    void set_progress(int64_t steps, int64_t epochs, int64_t updates, uint64_t seed);
     void copy_state(int which, Index parameter, T* out);
     void set_state(int which, Index parameter, const T* row_major);
     bool stopped() const { return stopped_; }
 
   private:
-    double step(const Batch<T>& batch, double learning_rate, Interrupt& interrupt);
-    // Calls work(threads) with as many threads as the step of this pass takes the least time with.
+    double step(const Batch<T>& batch, const LearningRate& rate, Interrupt& interrupt);
+    // Calls work(threads), which returns what run_parallel does, with as many threads as the step of this pass takes
+    // the least time with.
     template <class Work>
     void with_best_threads(const Pass<T>& pass, const Work& work);
-    // From the inputs to the update, in so many threads; returns the loss.
-    double run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads);
+    // From the inputs to the loss and the update, in so many threads; returns what run_parallel does.
+    double run(Pass<T>& pass, const Batch<T>& batch, double learning_rate, int threads, double& loss);
     Collect collect_for(int64_t step) const;
     void fill_targets(const Batch<T>& batch);
     void gather_inputs(const Batch<T>& batch, RowRange mine);
@@ -112,7 +117,12 @@ class Trainer {
     bool stopped_ = false;
     int64_t steps_ = 0;
     int64_t epochs_ = 0;
-    std::map<Index, ThreadChoice> thread_choices_;  // by the number of rows, for steps that are short
+    // How many threads are best for steps of one number of rows: the first, of those that are short.
+    struct StepThreads {
+        ThreadChoice choice;
+        ContentionWatch<> watch;
+    };
+    std::map<Index, StepThreads> step_threads_;  // by the number of rows
 };
 
 }  // namespace gradiometer

@@ -6,15 +6,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "parallel/gradual_underflow.hpp"
 
 namespace gradiometer {
 namespace {
@@ -27,18 +29,24 @@ void pause_briefly() {
 #endif
 }
 
-// Spins, then gives the processor away, then sleeps until `value` is no longer `old`. The spinning is short, so that
-// a machine with more threads than processors is not held up by threads that wait.
-void wait_for_change(const std::atomic<unsigned>& value, unsigned old, int spins) {
+// Spins until `value` is no longer `old`. False: it still is.
+template <class T>
+bool spin_for_change(const std::atomic<T>& value, T old, int spins) {
     for (int i = 0; i < spins; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
+        if (value.load(std::memory_order_acquire) != old) return true;
         pause_briefly();
     }
-    for (int i = 0; i < 16; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        std::this_thread::yield();
-    }
+    return false;
+}
+
+// Gives the processor away, then sleeps, until `value` is no longer `old`. Threads come here soon, so that a machine
+// with more of them than processors is not held up by those that wait. Returns how long it took.
+template <class T>
+std::chrono::nanoseconds sleep_for_change(const std::atomic<T>& value, T old) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 16 && value.load(std::memory_order_acquire) == old; ++i) std::this_thread::yield();
     value.wait(old, std::memory_order_acquire);
+    return std::chrono::steady_clock::now() - begin;
 }
 
 constexpr int kSpinsAtBarrier = 4000;  // some 50 to 100 microseconds
@@ -58,12 +66,12 @@ class InsideTask {
 
 class Pool {
   public:
-    void run(int threads, const std::function<void(Team&, int)>& work) {
+    double run(int threads, const std::function<void(Team&, int)>& work) {
         if (threads <= 1 || inside_task || !busy_.try_lock()) {
             const InsideTask inside;
             Team alone(1);
             work(alone, 0);
-            return;
+            return 0;
         }
         const std::lock_guard<std::mutex> mine(busy_, std::adopt_lock);
         while (static_cast<int>(workers_.size()) < threads - 1)
@@ -77,13 +85,16 @@ class Pool {
             workers_[i]->task.fetch_add(1, std::memory_order_seq_cst);  // as for Team::meet
             workers_[i]->task.notify_one();
         }
-        // The workers use `team` and `work`, which live in this frame: whatever happens, wait for them.
-        struct Finish {
-            Pool& pool;
-            ~Finish() { pool.wait_for_workers(); }
-        } finish{*this};
-        const InsideTask inside;
-        work(team, 0);
+        {
+            // The workers use `team` and `work`, which live in this frame: whatever happens, wait for them.
+            struct Finish {
+                Pool& pool;
+                ~Finish() { pool.wait_for_workers(); }
+            } finish{*this};
+            const InsideTask inside;
+            work(team, 0);
+        }
+        return team.seconds_waited();
     }
 
   private:
@@ -99,7 +110,7 @@ class Pool {
         const int number = static_cast<int>(workers_.size());
         try {
             std::thread([this, &worker, number] { serve(worker, number); }).detach();
-        } catch (const std::system_error&) {
+        } catch (const std::exception&) {  // no more threads, or no memory for one
             workers_.pop_back();
             return false;
         }
@@ -108,21 +119,18 @@ class Pool {
 
     void serve(Worker& worker, int number) {
         inside_task = true;
+        const GradualUnderflow keeping;  // a thread begins with the mode of the one that made it
         for (unsigned seen = 0;; ++seen) {
-            wait_for_change(worker.task, seen, kSpinsForTask);
+            if (!spin_for_change(worker.task, seen, kSpinsForTask)) sleep_for_change(worker.task, seen);
             (*work_)(*team_, number);
             if (running_.fetch_sub(1, std::memory_order_seq_cst) == 1) running_.notify_one();
         }
     }
 
     void wait_for_workers() {
-        for (int i = 0; i < kSpinsAtBarrier; ++i) {
-            if (running_.load(std::memory_order_acquire) == 0) return;
-            pause_briefly();
-        }
-        for (int left = running_.load(std::memory_order_acquire); left != 0;
-             left = running_.load(std::memory_order_acquire))
-            running_.wait(left, std::memory_order_acquire);
+        for (int left; (left = running_.load(std::memory_order_acquire)) != 0;)
+            if (!spin_for_change(running_, left, kSpinsAtBarrier))
+                team_->count_waiting(sleep_for_change(running_, left));
     }
 
     std::mutex busy_;
@@ -204,7 +212,7 @@ void set_num_threads(int threads) {
 }
 
 void Team::wait(unsigned round) {
-    wait_for_change(round_, round, kSpinsAtBarrier);
+    if (!spin_for_change(round_, round, kSpinsAtBarrier)) count_waiting(sleep_for_change(round_, round));
 }
 
 void set_work_alone(bool alone) {
@@ -215,8 +223,8 @@ bool works_alone() {
     return inside_task;
 }
 
-void run_parallel(int threads, const std::function<void(Team&, int)>& work) {
-    pool().run(threads, work);
+double run_parallel(int threads, const std::function<void(Team&, int)>& work) {
+    return pool().run(threads, work);
 }
 
 }  // namespace gradiometer

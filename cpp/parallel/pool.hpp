@@ -5,6 +5,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 
 namespace gradiometer {
@@ -13,7 +15,8 @@ namespace gradiometer {
 int available_processors();
 
 // The number of threads that work may use; at first GRADIOMETER_NUM_THREADS, or available_processors().
-// set_num_threads throws std::invalid_argument for a number below 1. std::runtime_error: the variable is not a number.
+// set_num_threads throws std::invalid_argument for a number that is not from 1 to 1024. std::runtime_error: the
+// variable is not such a number.
 int num_threads();
 void set_num_threads(int threads);
 
@@ -46,17 +49,23 @@ class Team {
         meet([] {});
     }
 
+    // Adds to the time that threads of the team have waited for others.
+    void count_waiting(std::chrono::nanoseconds time) { waited_.fetch_add(time.count(), std::memory_order_relaxed); }
+    double seconds_waited() const { return 1e-9 * static_cast<double>(waited_.load(std::memory_order_relaxed)); }
+
   private:
     void wait(unsigned round);
 
     const int size_;
     std::atomic<int> arrived_{0};
     std::atomic<unsigned> round_{0};
+    std::atomic<int64_t> waited_{0};  // nanoseconds
 };
 
 // Calls work(team, thread) in up to `threads` threads and returns when all are done; team.size() tells how many there
-// are. work must not throw in a thread other than 0, and thread 0 only after the last meeting.
-void run_parallel(int threads, const std::function<void(Team&, int)>& work);
+// are. work must not throw in a thread other than 0, and thread 0 only after the last meeting. The result is how long
+// the threads waited for each other, added up, in seconds; less than some 100 microseconds at a time do not count.
+double run_parallel(int threads, const std::function<void(Team&, int)>& work);
 
 // Whether work that this thread calls stays in it. For a program that keeps the processors busy with threads of its
 // own.

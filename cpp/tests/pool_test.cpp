@@ -1,6 +1,6 @@
 // The pool: every thread of a team runs once, a meeting's work runs once before anyone goes on, tasks may be started
 // from several threads at once and from inside a task. A shared list of tasks: every one is taken once. The choice of
-// the number of threads.
+// the number of threads, and of one where other programs want the processors.
 #include "parallel/pool.hpp"
 
 #include <algorithm>
@@ -10,11 +10,13 @@
 #include <thread>
 #include <vector>
 
+#include "parallel/contention_watch.hpp"
 #include "parallel/task_ranges.hpp"
 #include "parallel/thread_choice.hpp"
 
 namespace {
 
+using gradiometer::ContentionWatch;
 using gradiometer::run_parallel;
 using gradiometer::TaskRanges;
 using gradiometer::Team;
@@ -110,9 +112,54 @@ void try_choice(int slow_threads) {
     expect(used.back() == 1, "another number of threads begins a trial, in which failures do not count");
 }
 
+// A clock that stands still unless it is told to go on.
+struct FakeClock {
+    using duration = std::chrono::duration<double>;
+    using time_point = std::chrono::time_point<FakeClock, duration>;
+    static constexpr bool is_steady = true;
+    static inline double seconds = 0;
+    static time_point now() { return time_point(duration(seconds)); }
+};
+
+// Several threads, as long as they do not wait for each other; in a crowd, whatever is faster there.
+void try_watch(bool one_is_faster) {
+    constexpr int kSeveral = 2;
+    FakeClock::seconds = 0;
+    ContentionWatch<FakeClock> watch;
+    std::vector<int> used;
+    bool crowded = false;
+    const auto run_for = [&](double seconds) {
+        used.clear();
+        for (const double end = FakeClock::seconds + seconds; FakeClock::seconds < end;)
+            watch.run(kSeveral, [&](int threads) {
+                used.push_back(threads);
+                const bool slow = (threads == 1) != (crowded && one_is_faster);
+                const double time = slow ? 0.003 : 0.001;
+                FakeClock::seconds += time;
+                return crowded && threads > 1 ? 0.8 * time : 0.0;  // of the time of both threads, 40 %
+            });
+        return std::count(used.begin(), used.end(), 1);
+    };
+    expect(run_for(3) == 0, "threads that do not wait for each other are not compared with one");
+    crowded = true;
+    expect(run_for(3) > 0, "threads that wait for each other are compared with one");
+    expect(used.back() == (one_is_faster ? 1 : kSeveral), "after the comparison, the faster way is used");
+    const auto after_a_minute = [&] {
+        run_for(60);
+        return run_for(60);
+    };
+    const auto alone = after_a_minute();
+    const auto all = static_cast<std::ptrdiff_t>(used.size());
+    expect(one_is_faster ? alone > all * 9 / 10 : alone < all / 10, "what is found again and again is seldom tried");
+    crowded = false;
+    expect(after_a_minute() < static_cast<std::ptrdiff_t>(used.size()) / 10,
+           "when the crowd is gone, threads come back");
+}
+
 }  // namespace
 
 int main() {
+    for (const bool one_is_faster : {false, true}) try_watch(one_is_faster);
     for (const int slow_threads : {1, 3}) try_choice(slow_threads);
     for (const int threads : {1, 2, 3, 8}) try_team(threads);
     try_sizes();

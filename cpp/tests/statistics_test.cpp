@@ -172,26 +172,29 @@ void try_moments_of(const KernelTable<T>& table, Index columns, const Values<T>&
                              from_output ? h.data() : slope.data(), stride, 0.25, out.data(), alive.data());
     for (Index chunk = 0; chunk < chunks; ++chunk) {
         const Index begin = chunk * kRowChunk, end = std::min(rows, begin + kRowChunk);
-        double mean = 0, squares = 0;
+        long double mean = 0, squares = 0;  // the exponent has enough bits for squares of doubles
         const double count = static_cast<double>((end - begin) * columns);
         for (Index r = begin; r < end; ++r)
-            for (Index j = 0; j < columns; ++j) mean += static_cast<double>(h[r * stride + j]) / count;
+            for (Index j = 0; j < columns; ++j) mean += static_cast<long double>(h[r * stride + j]) / count;
         for (Index r = begin; r < end; ++r) {
             for (Index j = 0; j < columns; ++j) {
                 const T derivative = slope_at(r * stride + j);
-                squares += std::pow(static_cast<double>(h[r * stride + j]) - mean, 2);
+                const long double deviation = h[r * stride + j] - mean;
+                squares += deviation * deviation;
                 wanted_saturated += std::fabs(static_cast<double>(derivative)) < 0.25;
                 wanted_alive[j] |= derivative != 0;
             }
         }
         // Eight rows of four columns in T: as many roundings of what lies within a few deviations, or fewer, and of the
         // squares, of which no more cancels than leaves a 16th, or of doubles 2⁻²⁰.
-        const double deviation = std::sqrt(squares / count);
-        const double unit = values.in_double ? 1e-13 : 12 * kEpsilon<T>;
-        const double left = values.in_double || sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
-        const double largest_sum = std::min(squares + count * mean * mean, squares / left);
-        report.close(out[chunk].mean, mean, unit, std::fabs(mean) + 4 * deviation, "moments: mean");
-        report.close(out[chunk].squared_deviations, squares, unit, largest_sum, "moments: deviations");
+        const long double deviation = std::sqrt(squares / count), unit = out[chunk].unit;
+        const double error = values.in_double ? 1e-13 : 12 * kEpsilon<T>;
+        const long double left = values.in_double || sizeof(T) == 4 ? 0x1p-4 : 0x1p-20;
+        const long double largest_sum = std::min(squares + count * mean * mean, squares / left);
+        report.close(out[chunk].mean, static_cast<double>(mean), error,
+                     static_cast<double>(std::fabs(mean) + 4 * deviation), "moments: mean");
+        report.close(out[chunk].squared_deviations, static_cast<double>(squares / unit / unit), error,
+                     static_cast<double>(largest_sum / unit / unit), "moments: deviations");
         saturated += out[chunk].saturated;
         report.hash(out[chunk].mean == out[chunk].mean ? out[chunk].mean : 0.0);
         report.hash(out[chunk].mean == out[chunk].mean ? out[chunk].squared_deviations : 0.0);
@@ -215,7 +218,8 @@ void try_moments(const KernelTable<T>& table, Report& report) {
         for (const T scale : {T(1e-42), T(1e-30), T(1e-20), T(1e20), T(1e37)})
             all.push_back({ActivationKind::silu, T(0), scale, true});
     else
-        for (const T scale : {T(1e-148), T(1e-140), T(1e140)}) all.push_back({ActivationKind::silu, T(0), scale});
+        for (const T scale : {T(1e-300), T(1e-170), T(1e-148), T(1e-140), T(1e140), T(1e160), T(1e300)})
+            all.push_back({ActivationKind::silu, T(0), scale});
     for (Index columns = 1; columns <= 40; ++columns)
         for (const Values<T>& values : all)
             for (const bool is_steep : {false, true}) try_moments_of(table, columns, values, is_steep, report);

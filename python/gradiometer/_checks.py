@@ -29,22 +29,25 @@ def check_number(
     *,
     minimum: float = -math.inf,
     maximum: float = math.inf,
+    above_zero: bool = False,
     finite: bool = True,
     nan: bool = False,
 ) -> float:
     """Return the value as a float between the bounds, or raise a TypeError or ValueError."""
-    if isinstance(value, (bool, np.bool_, str, bytes)):
+    if not _may_be_real(value):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     except OverflowError:
         raise ValueError(f"{name} must be a number that fits a float, not an integer beyond 1e308") from None
     if math.isnan(number) and nan:
         return number
     if math.isnan(number) or (finite and math.isinf(number)):
-        raise ValueError(f"{name} must be finite, not {number}")
+        raise ValueError(f"{name} must be {'finite' if finite else 'a number'}, not {number}")
+    if above_zero and number <= 0:
+        raise ValueError(f"{name} must be above 0, not {number:g}")
     if number < minimum or number > maximum:
         if maximum == math.inf:
             raise ValueError(f"{name} must be at least {minimum:g}, not {number:g}")
@@ -52,13 +55,32 @@ def check_number(
     return number
 
 
+def _may_be_real(value: object) -> bool:
+    """Whether `float` may be asked: it also takes truth values, texts, and the real part of NumPy's complex numbers."""
+    if isinstance(value, (bool, complex, str, bytes, bytearray)):
+        return False
+    dtype = getattr(value, "dtype", None)  # of NumPy's scalars and arrays, or of another library's tensor
+    if dtype is None:
+        return True
+    kind = getattr(dtype, "kind", None)
+    return kind in ("i", "u", "f") if kind else "bool" not in str(dtype) and "complex" not in str(dtype)
+
+
+def check_fits(owner: object, dtype: np.dtype[Any], place: str = "") -> None:
+    """Raise a ValueError if a number of a layer or an optimizer is too large for what it is to be used in."""
+    largest = float(np.finfo(dtype).max)
+    for name, value in vars(owner).items():
+        if isinstance(value, float) and math.isfinite(value):
+            check_number(place + name, value, minimum=-largest, maximum=largest)
+
+
 def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = LARGEST_INTEGER) -> int:
     """Return the value as an int between the bounds, or raise a TypeError or ValueError."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     try:
         number = operator.index(value)
-    except TypeError:
+    except (TypeError, RuntimeError):
         raise TypeError(f"{name} must be an integer, not {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {number}")
@@ -101,5 +123,5 @@ def check_seed(seed: int | None) -> int:
         return int.from_bytes(os.urandom(8), "little") >> 1  # what secrets.randbits does, without its slow import
     number = check_integer("seed", seed, minimum=0, maximum=None)
     if number >= 2**64:
-        raise ValueError(f"seed must be below 2**64, not {number}")
+        raise ValueError(f"seed must be below 2**64, not {number if number < 2**200 else 'a far larger number'}")
     return number

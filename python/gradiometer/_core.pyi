@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['ActivationKind', 'AnyTrainer', 'ClipSpec', 'FitArguments', 'KernelTime', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'fit_many', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'step_many', 'time_kernels', 'vector_function']
+__all__: list[str] = ['ActivationKind', 'AnyTrainer', 'ClipSpec', 'FitArguments', 'KernelTime', 'LayerSpec', 'LossKind', 'NetworkFloat32', 'NetworkFloat64', 'NonFiniteError', 'OnNonfinite', 'OptimizerSpec', 'Purpose', 'Recorder', 'TrainerFloat32', 'TrainerFloat64', 'TrainerSpec', 'UpdateRule', 'activate', 'available_isas', 'batch_ends', 'draw_normal', 'draw_orthogonal', 'draw_permutation', 'draw_uniform', 'fit_many', 'isa', 'measure_bandwidth', 'measure_peak', 'num_threads', 'philox', 'set_num_threads', 'set_work_alone', 'step_many', 'time_kernels', 'vector_function']
 class KernelTime:
     """
     The time of one call, and what the call has to do.
@@ -467,7 +467,7 @@ class TrainerFloat32(AnyTrainer):
         ...
     def fit(self, arguments: FitArguments, progress: typing.Any) -> bool:
         ...
-    def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
+    def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
     def state(self) -> tuple[int, int, int, dict]:
         ...
@@ -494,7 +494,7 @@ class TrainerFloat64(AnyTrainer):
         ...
     def fit(self, arguments: FitArguments, progress: typing.Any) -> bool:
         ...
-    def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
+    def load(self, steps: typing.SupportsInt | typing.SupportsIndex, epochs: typing.SupportsInt | typing.SupportsIndex, updates: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, optimizer_state: dict) -> None:
         ...
     def state(self) -> tuple[int, int, int, dict]:
         ...
@@ -518,6 +518,10 @@ def activate(layer: LayerSpec, z: typing.Annotated[numpy.typing.ArrayLike, numpy
     """
 def available_isas() -> list[str]:
     ...
+def batch_ends(count: typing.SupportsInt | typing.SupportsIndex, batch_size: typing.SupportsInt | typing.SupportsIndex, has_batch_norm: bool) -> list[int]:
+    """
+    The ends of the batches that a fit makes of so many rows.
+    """
 def draw_normal(seed: typing.SupportsInt | typing.SupportsIndex, layer: typing.SupportsInt | typing.SupportsIndex, purpose: Purpose, count: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     ...
 def draw_orthogonal(seed: typing.SupportsInt | typing.SupportsIndex, layer: typing.SupportsInt | typing.SupportsIndex, rows: typing.SupportsInt | typing.SupportsIndex, columns: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:

@@ -46,6 +46,8 @@ def check_layers(name: str, layers: Iterable[Layer]) -> tuple[Layer, ...]:
         if not isinstance(layer, Layer):
             hint = " (an instance, not the class)" if isinstance(layer, type) else ""
             raise TypeError(f"{name}[{i}] must be a layer{hint}, not {layer!r}")
+        if not type(layer).__module__.startswith("gradiometer."):
+            raise TypeError(f"{name}[{i}] must be one of gradiometer's own layers, not of a class derived from one")
     if not listed:
         raise ValueError(f"{name} must hold at least one layer, but it is empty")
     return listed

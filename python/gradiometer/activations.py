@@ -111,10 +111,8 @@ class Softplus(Activation):
     threshold: float = 20.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "beta", check_number("beta", self.beta))
+        object.__setattr__(self, "beta", check_number("beta", self.beta, above_zero=True))
         object.__setattr__(self, "threshold", check_number("threshold", self.threshold))
-        if self.beta <= 0:
-            raise ValueError(f"beta must be above 0, not {self.beta}")
 
     def _parameters(self) -> tuple[float, float]:
         return (self.beta, self.threshold)
@@ -191,8 +189,8 @@ def activation_from_name(activation: str | Activation) -> Activation:
     TypeError
         If it is neither a name nor an activation.
     """
-    if isinstance(activation, Activation):
-        return activation
+    if type(activation) in _ACTIVATIONS.values():
+        return activation  # type: ignore[return-value]
     if not isinstance(activation, str):
         raise TypeError(f"activation must be a name or an activation layer, not {type(activation).__name__}")
     if activation not in _ACTIVATIONS:

@@ -83,9 +83,13 @@ def train_many(
 
 
 def _check(trainers: Iterable[Trainer]) -> list[Trainer]:
+    if not isinstance(trainers, Iterable):
+        raise TypeError(f"trainers must be a list of trainers, not {type(trainers).__name__}")
     chosen = list(trainers)
     for i, trainer in enumerate(chosen):
         check_type(f"trainers[{i}]", trainer, Trainer)
     if len({id(trainer) for trainer in chosen}) < len(chosen):
         raise ValueError("trainers must be different ones, but one of them is there twice")
+    if len({id(trainer.net._core) for trainer in chosen}) < len(chosen):
+        raise ValueError("trainers must have different networks, but two of them share one")
     return chosen

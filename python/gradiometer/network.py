@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
 from gradiometer._checks import (
+    check_fits,
     check_integer,
     check_number,
     check_positive_integer,
@@ -87,6 +88,8 @@ class Network:
         self._layers = check_layers("layers", layers)
         _check_sizes(self._in_features, leaves_of(self._layers))
         self._dtype = _check_dtype(dtype)
+        for leaf in leaves_of(self._layers):
+            check_fits(leaf.layer, self._dtype, f"{leaf.place}.")
         self._seed = check_seed(seed)
         self._core = _CORE_NETWORKS[self._dtype.name](
             self._in_features, [layer._spec() for layer in self._layers], self._seed
@@ -199,7 +202,13 @@ class Network:
         self._core.load_state_dict(dict(state))
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> NDArray[Any]:
-        """Return the output in evaluation mode, (rows, out_features), `batch_size` rows at a time (None: all)."""
+        """Return the output in evaluation mode, (rows, out_features), `batch_size` rows at a time (None: all).
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`, or if batch_size is no whole number above 0.
+        """
         if batch_size is None:
             return self.forward(x)
         size = check_positive_integer("batch_size", batch_size)

@@ -203,13 +203,11 @@ class ClipNorm(Clip):
     error_if_nonfinite: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_norm", check_number("max_norm", self.max_norm, minimum=0.0, finite=False))
-        object.__setattr__(self, "norm_type", check_number("norm_type", self.norm_type, minimum=0.0, finite=False))
+        for name in ("max_norm", "norm_type"):
+            value = check_number(name, getattr(self, name), above_zero=True, finite=False)
+            object.__setattr__(self, name, value)
         check_type("per_layer", self.per_layer, bool)
         check_type("error_if_nonfinite", self.error_if_nonfinite, bool)
-        for name in ("max_norm", "norm_type"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be above 0, not 0")
 
     def _spec(self) -> _core.ClipSpec:
         return _core.ClipSpec.norm(self.max_norm, self.norm_type, self.per_layer, self.error_if_nonfinite)
@@ -230,10 +228,7 @@ class ClipValue(Clip):
     clip_value: float
 
     def __post_init__(self) -> None:
-        value = check_number("clip_value", self.clip_value, minimum=0.0)
-        if value == 0:
-            raise ValueError("clip_value must be above 0, not 0")
-        object.__setattr__(self, "clip_value", value)
+        object.__setattr__(self, "clip_value", check_number("clip_value", self.clip_value, above_zero=True))
 
     def _spec(self) -> _core.ClipSpec:
         return _core.ClipSpec.value(self.clip_value)
@@ -262,10 +257,7 @@ class ClipAdaptive(Clip):
 
     def __post_init__(self) -> None:
         for name in ("clip_factor", "eps"):
-            value = check_number(name, getattr(self, name), minimum=0.0)
-            if value == 0:
-                raise ValueError(f"{name} must be above 0, not 0")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, check_number(name, getattr(self, name), above_zero=True))
 
     def _spec(self) -> _core.ClipSpec:
         return _core.ClipSpec.adaptive(self.clip_factor, self.eps)

@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -17,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradiometer._core import draw_permutation
 from gradiometer._layer import Layer, leaves_of
+from gradiometer.batches import batch_ends
 from gradiometer.init import orthogonal
-from gradiometer.layers import BatchNorm, Dense
+from gradiometer.layers import Dense
 from gradiometer.network import Network
 
 if TYPE_CHECKING:
@@ -164,9 +166,13 @@ def parameter_sizes(net: Network) -> dict[str, Any]:
 
 
 def first_batch(
-    net: Network, examples: ArrayLike, batch_size: int, shuffled_by: tuple[int, int] | None
+    net: Network,
+    examples: ArrayLike,
+    batch_size: int,
+    shuffled_by: tuple[int, int] | None,
+    sample_weight: ArrayLike | None,
 ) -> NDArray[np.int64]:
-    """Return the numbers of the examples in the first batch of an epoch of `fit`.
+    """Return the numbers of the examples in the first batch of an epoch of `fit` that takes a step.
 
     Parameters
     ----------
@@ -176,11 +182,15 @@ def first_batch(
         Rows of a batch.
     shuffled_by : (seed, epoch) or None
         What decides their order; None: they are in order.
+    sample_weight : array, (rows,), or None
+        A batch in which all of them are zero takes no step.
     """
     rows = len(np.asarray(examples))
-    left_alone = rows - batch_size == 1 and any(isinstance(leaf.layer, BatchNorm) for leaf in leaves_of(net.layers))
-    count = rows if left_alone else min(batch_size, rows)
-    return np.arange(count) if shuffled_by is None else draw_permutation(*shuffled_by, rows)[:count]
+    order = np.arange(rows) if shuffled_by is None else draw_permutation(*shuffled_by, rows)
+    first_row = 0 if sample_weight is None else int(np.flatnonzero(np.asarray(sample_weight)[order])[0])
+    ends = batch_ends(net, rows, batch_size)
+    number = bisect_right(ends, first_row)
+    return order[ends[number - 1] if number else 0 : ends[number]]
 
 
 def _describe(layer: Layer) -> dict[str, Any]:

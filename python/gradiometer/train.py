@@ -11,12 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
-from gradiometer._checks import check_integer, check_number, check_positive_integer, check_seed, check_type
+from gradiometer._checks import (
+    check_fits,
+    check_integer,
+    check_number,
+    check_positive_integer,
+    check_seed,
+    check_type,
+)
 from gradiometer._layer import leaves_of
 from gradiometer.description import describe
 from gradiometer.layers import Dense
 from gradiometer.network import Network
-from gradiometer.optim import Clip, Optimizer
+from gradiometer.optim import Clip, LearningRate, Optimizer
 from gradiometer.progress import progress_display
 from gradiometer.recording import Recording
 from gradiometer.start import Examples, first_batch, noting_start
@@ -44,6 +51,18 @@ def _choice(name: str, value: Any, choices: Any) -> Any:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {known}, not {value!r}")
     return value
+
+
+def _checked_rate(lr: LearningRate, dtype: np.dtype[Any]) -> LearningRate:
+    """Return a learning rate whose values, where it is a function, are checked as they come."""
+    if not callable(lr):
+        return lr
+    largest = float(np.finfo(dtype).max)
+
+    def rate(step: int) -> float:
+        return check_number(f"lr({step})", lr(step), minimum=0.0, maximum=largest)
+
+    return rate
 
 
 def fit_arguments(
@@ -121,6 +140,7 @@ class Trainer:
         self._net = check_type("net", net, Network)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an optimizer such as gm.SGD(lr=0.1), not {optimizer!r}")
+        check_fits(optimizer, net.dtype)
         if clip is not None and not isinstance(clip, Clip):
             raise TypeError(f"clip must be a ClipNorm, a ClipValue, a ClipAdaptive or None, not {clip!r}")
         self._settings: dict[str, Any] = {
@@ -152,7 +172,7 @@ class Trainer:
         self._core = _CORE_TRAINERS[self._net.dtype.name](
             self._net._core,  # type: ignore[arg-type]
             spec,
-            settings["optimizer"].lr,
+            _checked_rate(settings["optimizer"].lr, self._net.dtype),
             recording._recorder,
             settings["allow_nonfinite"],
         )
@@ -186,7 +206,7 @@ class Trainer:
         NonFiniteError
             With ``on_nonfinite="raise"``, at a NaN or an infinity; the network is then as it was before.
         KeyboardInterrupt
-            At Ctrl-C; the network is then as it was before.
+            At Ctrl-C; the network is then as it was before, or, if the step was nearly done, as after it.
         """
         if not self._awaits_start:
             return self._core.step(x, y, sample_weight)
@@ -228,7 +248,7 @@ class Trainer:
         Parameters
         ----------
         X, y, sample_weight : arrays
-            As for `step`, over all examples.
+            As for `step`, over all examples. A batch whose weights are all zero takes no step.
         epochs : int
             At least 0.
         batch_size : int
@@ -240,6 +260,17 @@ class Trainer:
         progress : bool
             Show a progress bar (needs the ``lab`` extra); in a terminal also the norm of all gradients, the verdict on
             the latest steps and the signal of every layer. It takes less than 1 % of the time.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit; nothing has changed then. Or what the learning rate raises, at its step.
+        NonFiniteError
+            With ``on_nonfinite="raise"``, at a NaN or an infinity.
+        KeyboardInterrupt
+            At Ctrl-C; what was recorded is in `recording`.
+        ImportError
+            With progress, where the ``lab`` extra is not installed.
         """
         check_type("progress", progress, bool)
         arguments = fit_arguments(X, y, epochs, batch_size, sample_weight, shuffle, validation)
@@ -252,7 +283,9 @@ class Trainer:
         """As `_noting_start`, for the first batch of a fit."""
         shuffled_by = (self._settings["seed"], self._core.epochs) if arguments.shuffle else None
         data = (arguments.x, arguments.y, arguments.sample_weight)
-        return self._noting_start(data, lambda: first_batch(self._net, data[0], arguments.batch_size, shuffled_by))
+        return self._noting_start(
+            data, lambda: first_batch(self._net, data[0], arguments.batch_size, shuffled_by, data[2])
+        )
 
     def _noting_start(
         self, data: Examples, batch: Callable[[], NDArray[np.int64] | None]
@@ -267,7 +300,17 @@ class Trainer:
         """Return ``{"loss": …}`` in evaluation mode, and ``"accuracy"`` for the two classification losses.
 
         The accuracy is the share of rows whose largest output is the label; for ``"bce_with_logits"`` the share of
-        outputs on the right side of zero.
+        outputs on the right side of zero. With sample weights, both are weighted means.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As for `step`, over all examples.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the arrays do not fit.
         """
         loss, accuracy = self._core.evaluate(X, y, sample_weight)
         return {"loss": loss} if math.isnan(accuracy) else {"loss": loss, "accuracy": accuracy}
@@ -296,23 +339,28 @@ class Trainer:
         Raises
         ------
         ValueError
-            If entries are missing or of another network or optimizer, or an array has another shape.
+            If entries are missing or of another network or optimizer, an array has another shape, or a mean of squares
+            is negative.
+        TypeError
+            If it is no dict of dicts of arrays.
         """
-        if not isinstance(state, Mapping) or not isinstance(state.get("optimizer", {}), Mapping):
-            raise TypeError("state and its 'optimizer' must be dicts, as state_dict() gives them")
-        missing = [key for key in ("step", "epoch", "update", "seed", "optimizer") if key not in state]
+        keys = ("step", "epoch", "update", "seed", "optimizer")
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict, as state_dict() gives it, not {type(state).__name__}")
+        missing, unknown = [key for key in keys if key not in state], [key for key in state if key not in keys]
         if missing:
-            raise ValueError(f"the trainer's state dict has no {', '.join(repr(key) for key in missing)}")
-        steps, epochs, updates = (check_integer(key, state[key], minimum=0) for key in ("step", "epoch", "update"))
+            raise ValueError(f"the trainer's state dict has no {', '.join(map(repr, missing))}")
+        if unknown:
+            raise ValueError(f"a trainer's state dict has no {', '.join(map(repr, unknown))}, as this one has")
+        if not isinstance(state["optimizer"], Mapping):
+            raise TypeError(f"state['optimizer'] must be a dict, not {type(state['optimizer']).__name__}")
+        steps, updates = (check_integer(key, state[key], minimum=0, maximum=2**62) for key in ("step", "update"))
+        epochs = check_integer("epoch", state["epoch"], minimum=0, maximum=2**32 - 1)
+        if updates > steps:
+            raise ValueError(f"update must be at most step, {steps}, not {updates}: not every step updates")
         seed = check_seed(state["seed"])
-        before = self._core
-        old_seed, self._settings["seed"] = self._settings["seed"], seed
-        try:
-            self._connect(self._recording)
-            self._core.load(steps, epochs, updates, dict(state["optimizer"]))
-        except Exception:
-            self._core, self._settings["seed"] = before, old_seed
-            raise
+        self._core.load(steps, epochs, updates, seed, dict(state["optimizer"]))
+        self._settings["seed"] = seed
 
     def __getstate__(self) -> dict[str, Any]:
         return {

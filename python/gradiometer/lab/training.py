@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradiometer as gm
+from gradiometer.batches import batch_ends
 from gradiometer.diagnosis import Diagnosis
 from gradiometer.lab.data import Dataset
 from gradiometer.lab.experiments import Architecture, Experiment
@@ -183,9 +184,10 @@ def _trainer(
     rows: int,
     record: str,
 ) -> gm.Trainer:
-    steps = epochs * math.ceil(rows / settings.batch_size)
+    net = architecture.network(data.features, len(data.classes), settings.seed)
+    steps = epochs * len(batch_ends(net, rows, settings.batch_size))
     return gm.Trainer(
-        architecture.network(data.features, len(data.classes), settings.seed),
+        net,
         loss="cross_entropy",
         optimizer=OPTIMIZERS[settings.optimizer](Cosine(lr, steps)),
         clip=None if architecture.clip is None else gm.ClipNorm(architecture.clip),

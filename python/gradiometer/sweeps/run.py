@@ -15,8 +15,7 @@ import numpy as np
 
 from gradiometer import _core
 from gradiometer._checks import check_positive_integer
-from gradiometer._layer import leaves_of
-from gradiometer.layers import BatchNorm
+from gradiometer.batches import batch_ends
 from gradiometer.machine import info
 from gradiometer.recording import Recording
 from gradiometer.sweeps.plan import BATCH_SIZE, Data, Plan
@@ -124,7 +123,7 @@ def _train(
     """Take exactly so many steps, those that `Trainer.fit` would take first."""
     batch_size = check_positive_integer(BATCH_SIZE, parameters.get(BATCH_SIZE, plan.batch_size))
     rows = len(data.x)
-    epochs, rest = divmod(plan.steps, _steps_of_epoch(trainer, rows, batch_size))
+    epochs, rest = divmod(plan.steps, len(batch_ends(trainer.net, rows, batch_size)))
     at_once = 1
     while epochs and not trainer._core.stopped:
         if give_up is not None and give_up.is_set():
@@ -141,13 +140,6 @@ def _train(
         if plan.shuffle:
             chosen = _core.draw_permutation(trainer._settings["seed"], trainer._core.epochs, rows)[chosen]
         trainer.fit(data.x[chosen], data.y[chosen], epochs=1, batch_size=batch_size, shuffle=False)
-
-
-def _steps_of_epoch(trainer: Trainer, rows: int, batch_size: int) -> int:
-    """Return how many batches `Trainer.fit` makes: with batch norm a last single row joins the batch before it."""
-    batches = math.ceil(rows / batch_size)
-    single = rows % batch_size == 1 and batches > 1
-    return batches - (single and any(isinstance(leaf.layer, BatchNorm) for leaf in leaves_of(trainer.net.layers)))
 
 
 def _judge(recording: Recording, outcome: Outcome) -> None:

@@ -1,0 +1,139 @@
+"""What functions of the caller and other threads do in the midst of a call: no crash, and no state half of each."""
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import gradiometer as gm
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((96, 8)).astype("f4"), RNG.integers(0, 4, 96)
+
+
+def trainer(lr=0.05, seed=0, **kwargs):
+    net = gm.mlp(8, 4, depth=2, width=16, seed=seed)
+    return gm.Trainer(net, loss="cross_entropy", optimizer=gm.Adam(lr), seed=0, **kwargs)
+
+
+@pytest.mark.parametrize("wrong", [10**9, 4, -1])
+def test_labels_that_change_while_they_are_read_are_refused(wrong):
+    labels = Y.copy()
+
+    def lr(step):
+        if step == 3:
+            labels[:] = wrong
+        return 0.05
+
+    run = trainer(lr)
+    with pytest.raises(ValueError, match=f"labels were changed .* is {wrong}; it must be from 0 to 3"):
+        run.fit(X, labels, epochs=2, batch_size=32)
+    assert len(run.recording) == 3
+    assert np.isfinite(run.step(X, Y))
+
+
+def test_a_schedule_may_refer_to_its_trainer_and_both_go_when_nobody_needs_them():
+    def make():
+        run = trainer(lambda step: 0.1 / (1 + min(step, len(run.recording))))
+        return run
+
+    run = make()
+    run.fit(X, Y, epochs=2, batch_size=48)
+    assert run.recording.lr.tolist() == [0.1, 0.05, 0.1 / 3, 0.025]
+    gone = weakref.ref(run.net)
+    del run
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_share_a_trainer_get_the_learning_rates_of_their_own_steps():
+    run = trainer(lambda step: 1e-6 * (step + 1))
+    threads = [threading.Thread(target=lambda: [run.step(X, Y) for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run.recording.steps.tolist() == list(range(200))
+    assert np.array_equal(run.recording.lr, 1e-6 * np.arange(1, 201))
+
+
+def test_a_state_that_is_loaded_in_the_midst_of_a_fit_counts_from_the_next_step():
+    run = trainer()
+    run.step(X, Y)
+    state = run.state_dict()
+    states = [state]
+
+    def lr(step):
+        if step == 4 and states:
+            other.load_state_dict(states.pop())
+        return 0.05
+
+    other = trainer(lr)
+    other.fit(X, Y, epochs=3, batch_size=32)
+    found = other.state_dict()
+    assert found["step"] == found["update"] == 1 + (9 - 4)
+    assert set(found["optimizer"]) == set(other.net.gradients())
+
+
+def test_an_interrupt_while_a_state_is_loaded_changes_nothing():
+    class Interrupting:
+        def __array__(self, dtype=None, copy=None):
+            raise KeyboardInterrupt
+
+    run = trainer()
+    run.step(X, Y)
+    before = run.state_dict()
+    moments = {key: {name: value + 1 for name, value in each.items()} for key, each in before["optimizer"].items()}
+    moments["4.bias"]["exp_avg_sq"] = Interrupting()  # the last one
+    with pytest.raises(KeyboardInterrupt):
+        run.load_state_dict(before | {"step": 9, "seed": 5, "optimizer": moments})
+    after = run.state_dict()
+    assert {key: after[key] for key in ("step", "seed")} == {"step": 1, "seed": 0}
+    for name, arrays in before["optimizer"].items():
+        for key, value in arrays.items():
+            assert np.array_equal(after["optimizer"][name][key], value)
+
+
+def test_ctrl_c_inside_of_a_learning_rate_ends_all_trainers():
+    def lr(step):
+        if step == 5:
+            raise KeyboardInterrupt
+        return 0.05
+
+    found = [trainer(lr if seed == 1 else 0.05, seed) for seed in range(4)]
+    gm.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        gm.train_many(found, X, Y, epochs=10**7, batch_size=32)
+    assert caught.value.__notes__ == ["(of trainers[1])"]
+    assert np.isfinite(gm.step_many(found[2:], X, Y)).all()
+
+
+AT_THE_END = """
+import threading, time
+import numpy as np
+import gradiometer as gm
+
+X, y = np.zeros((512, 64), "f4"), np.zeros(512, np.int64)
+trainers = [gm.Trainer(gm.mlp(64, 4, depth=3, width=64), loss="cross_entropy", optimizer=gm.SGD({lr})) for _ in "ab"]
+work = lambda: {work}
+threading.Thread(target=work, daemon=True).start()
+while not len(trainers[0].recording):
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "lr"),
+    [
+        ("trainers[0].fit(X, y, epochs=10**8, batch_size=64)", "0.01"),
+        ("gm.train_many(trainers, X, y, epochs=10**8, batch_size=64)", "lambda step: 0.01"),
+        ("[trainers[0].step(X, y) for _ in range(10**8)]", "0.01"),
+    ],
+)
+def test_a_program_may_end_while_one_of_its_threads_trains(work, lr):
+    done = subprocess.run([sys.executable, "-c", AT_THE_END.format(work=work, lr=lr)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
