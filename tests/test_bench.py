@@ -196,6 +196,21 @@ def test_the_command_writes_json_and_a_chart(tmp_path):
     assert (tmp_path / "chart.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize(
+    ("option", "path", "complaint"),
+    [
+        ("--chart", "chart.jpg", "must end with .png, .pdf, .svg, not '.jpg'"),
+        ("--chart", "nowhere/chart.png", "there is no folder nowhere"),
+        ("--json", "nowhere/times.json", "there is no folder nowhere"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_timed(option, path, complaint, tmp_path):
+    done = command("tiny", "--peers", "numpy", option, path, folder=tmp_path)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "GFLOP/s" not in done.stdout
+
+
 def test_kernels_have_a_share_of_their_floor(tmp_path):
     shares = kernels.measure(sizes=((16, 64),), seconds=1e-4)
     by_name = {share.name: share for share in shares}

@@ -188,6 +188,15 @@ def test_a_dead_layer_is_named(full):
     assert "LeakyReLU" in found.cure
 
 
+def test_where_different_layers_are_silent_in_turn_the_one_that_is_most_often_is_named():
+    norms = line(0.02)
+    for i, layer in enumerate((3, 7, 12)):
+        norms[i::3, layer] = 0
+    norms[-1, 7] = 0  # once more than the others
+    found = record(norms).diagnose()
+    assert (found.verdict, found.layer) == ("dead", "14.weight")
+
+
 def test_zeros_at_the_end_of_a_decay_are_underflow_unless_units_are_known_to_be_dead():
     norms = line(-2.0)
     norms[:, :5] = 0

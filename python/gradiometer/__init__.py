@@ -97,3 +97,8 @@ def __getattr__(name: str) -> Any:
     if name in ("load_sweep", "sweep"):
         return getattr(importlib.import_module("gradiometer.sweeps"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what users are meant to find, also what is imported later."""
+    return sorted(__all__)

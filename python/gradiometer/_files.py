@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def replace_file(path: str | os.PathLike[str], what: str, write: Callable[[IO[bytes]], object]) -> None:
@@ -45,3 +48,18 @@ def _open(unfinished: Path, path: str | os.PathLike[str], what: str) -> IO[bytes
         return open(unfinished, "xb")
     except OSError as error:
         raise type(error)(f"cannot {what} to '{path}': {error.strerror}") from error
+
+
+def check_writable(path: Path, formats: tuple[str, ...] = PICTURES) -> None:
+    """Raise an OSError or a ValueError, with a reason, if no file of one of these formats can be written there."""
+    if path.suffix.lower() not in formats:
+        raise ValueError(f"{path} must end with {', '.join(formats)}, not '{path.suffix}'")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    if not path.parent.is_dir():
+        raise NotADirectoryError(f"{path}: there is no folder {path.parent}")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-"):
+            pass
+    except OSError as error:
+        raise PermissionError(f"{path} cannot be written: {error.strerror}") from error

@@ -108,7 +108,8 @@ def diagnose(recording: Recording) -> Diagnosis:
     profile = np.median(signal.values[rows], axis=0) if len(rows) else np.empty(0)
     event = evidence.event
     verdict: Verdict = "non-finite" if event else VERDICTS[kind]
-    layer, off = (event.layer or None, math.nan) if event else _break(kind, profile, evidence.names)
+    silent = (signal.values[rows] == 0).mean(axis=0) if len(rows) else np.empty(0)
+    layer, off = (event.layer or None, math.nan) if event else _break(kind, profile, silent, evidence.names)
     facts = evidence.facts(rows)
     cause, cure = causes.explain(verdict, facts)
     positive = profile[profile > 0]
@@ -160,15 +161,16 @@ def _deciding(evidence: Evidence, kind: int, rows: Rows) -> Signal:
     return evidence.grad if kind in (slopes.VANISHING, slopes.EXPLODING) and level else delta
 
 
-def _break(kind: int, profile: Floats, names: list[str]) -> tuple[str | None, float]:
+def _break(kind: int, profile: Floats, silent: Floats, names: list[str]) -> tuple[str | None, float]:
     """Return the layer, seen from the output, from which on something is wrong, and by how many decades.
 
-    Where none is off by the limit (a slope says more than its two ends), it is the one that is farthest off.
+    Where none is off by the limit (a slope says more than its two ends), it is the one that is farthest off. Of a dead
+    net, the one that got no signal in most of the steps: not always the same ones need be silent.
     """
     if kind == slopes.HEALTHY or not profile.any():
         return None, math.nan
     if kind == slopes.DEAD:
-        return names[int(np.flatnonzero(profile == 0)[-1])], math.inf
+        return names[int(np.flatnonzero(silent >= min(0.5, silent.max()))[-1])], math.inf
     off = np.nan_to_num(kind * (slopes.logarithm(profile) - slopes.logarithm(profile[-1:])))
     if kind == slopes.VANISHING:
         off[profile == 0] = math.inf

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,20 @@ FORMAT = "gradiometer recording"
 VERSION = 1
 METADATA = "metadata"  # the member of the archive that holds the JSON text, as bytes
 
-# What NumPy and zipfile raise for an archive that is cut short or partly overwritten.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, OSError, ValueError)
+# What NumPy and zipfile raise for an archive that is cut short or partly overwritten: a bit makes members encrypted or
+# their headers no Python.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+)
 
 
 def write(path: FilePath, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

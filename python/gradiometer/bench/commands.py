@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gradiometer._files import check_writable
 from gradiometer.bench import harness, kernels, peers, report
 from gradiometer.bench.workloads import FIVE, WORKLOADS, Workload, grid
 
@@ -43,6 +44,10 @@ def bench(
             raise ValueError("--kernels goes with --json only: it has no workloads, peers and chart")
         chosen = [] if single_kernels else _workloads(names, odd_sizes)
         timed = _peers(against)
+        if picture is not None:
+            check_writable(picture)
+        if to_json not in (None, "-"):
+            check_writable(Path(to_json), (".json",))
         machine = harness.Machine.measure()
         console.print(
             f"{machine.isa}, {machine.threads} threads: {machine.peak / 1e9:.0f} GFLOP/s in registers, "

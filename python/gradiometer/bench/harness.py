@@ -149,7 +149,7 @@ def reason_to_skip(name: str, workload: Workload) -> str:
     """Say why this peer has no part in this workload; empty if it has."""
     candidate = peers.CANDIDATES[name]
     if not peers.installed(name):
-        return f"{candidate.package} is not installed"
+        return f'{candidate.package} is not installed (pip install "gradiometer[bench]")'
     if workload.copies > 1 and not candidate.sweeps:
         return "no sweep of this peer"
     return "too deep to compile" if workload.depth > candidate.deepest else ""

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import gradiometer as gm
+from gradiometer._files import check_writable
 from gradiometer.lab.balance import balanced_scale
 from gradiometer.lab.data import DataError, Dataset, digits
 from gradiometer.lab.experiments import Architecture, Experiment, experiments
 from gradiometer.lab.files import read
-from gradiometer.lab.picture import check_writable, draw
+from gradiometer.lab.picture import draw
 from gradiometer.lab.terminal import information, show_run, table
 from gradiometer.lab.training import OPTIMIZERS, PILOT_EPOCHS, PILOT_SEEDS, RATES, Run, Settings, search, train
 

@@ -13,23 +13,7 @@ from numpy.typing import NDArray
 from gradiometer.lab.training import Run
 from gradiometer.wording import COLOURS
 
-FORMATS = (".png", ".pdf", ".svg")
 COLUMNS = 3
-
-
-def check_writable(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
-    """Raise an OSError or a ValueError, with a reason, if a picture cannot be written to this path."""
-    if path.suffix.lower() not in formats:
-        raise ValueError(f"{path} must end with {', '.join(formats)}, not '{path.suffix}'")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder")
-    if not path.parent.is_dir():
-        raise NotADirectoryError(f"{path}: there is no folder {path.parent}")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-"):
-            pass
-    except OSError as error:
-        raise PermissionError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def draw(runs: list[Run], title: str, path: Path) -> None:

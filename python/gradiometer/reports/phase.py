@@ -94,7 +94,8 @@ def _place(number: int, run: Run) -> Place:
     weight = run.field("weight_norm")
     end = None
     if weight is not None:
-        growth = float(np.median(weight[-1, :-1] / weight[0, :-1]))
+        with np.errstate(divide="ignore", invalid="ignore"):  # layers may begin with zeros
+            growth = float(np.median(weight[-1, :-1] / weight[0, :-1]))
         end = float(np.median(layers[:, 0])) * growth if np.isfinite(growth) else None
     return Place(number, run.name, activation, layers, end)
 

@@ -55,7 +55,12 @@ class Data:
 
     def check_finite(self) -> None:
         """Refuse a NaN or an infinity, with its place."""
-        for name, array in (("X", self.x), ("y", self.y), ("validation[0]", self.validation_x)):
+        for name, array in (
+            ("X", self.x),
+            ("y", self.y),
+            ("validation[0]", self.validation_x),
+            ("validation[1]", self.validation_y),
+        ):
             if array is not None and not np.isfinite(array).all():
                 place = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
                 raise ValueError(f"{name} must be finite, but {name}{list(place)} is {array[place]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,8 +33,9 @@ def loss_gradient(loss: str, output: Array, y: ArrayLike) -> Array:
             raise TypeError(f"y must hold integer class labels for cross_entropy, not dtype {target.dtype}")
         if target.shape != (rows,):
             raise ValueError(f"y has shape {target.shape}; it must be ({rows},)")
-        if target.min() < 0 or target.max() >= columns:
-            raise ValueError(f"labels in y must be from 0 to {columns - 1}, not {target.min()} to {target.max()}")
+        outside = np.flatnonzero((target < 0) | (target >= columns))
+        if outside.size:
+            raise ValueError(f"y[{outside[0]}] is {target[outside[0]]}; labels must be from 0 to {columns - 1}")
         shifted = np.exp(output - output.max(axis=1, keepdims=True))
         gradient = shifted / shifted.sum(axis=1, keepdims=True)
         gradient[np.arange(rows), target] -= 1.0
@@ -41,12 +44,17 @@ def loss_gradient(loss: str, output: Array, y: ArrayLike) -> Array:
         raise TypeError(f"y must hold numbers, not dtype {target.dtype}")
     if target.shape != output.shape:
         raise ValueError(f"y has shape {target.shape}; it must be {output.shape}, that of the output")
-    if not np.isfinite(target).all():
-        raise ValueError("y must be finite, but it holds NaN or infinite numbers")
-    if loss == "bce_with_logits" and (target.min() < 0 or target.max() > 1):
-        raise ValueError(
-            f"targets of bce_with_logits in y must be from 0 to 1, not {target.min():g} to {target.max():g}"
-        )
+    _refuse_where(~np.isfinite(target), target, "y must be finite")
+    if loss == "bce_with_logits":
+        _refuse_where((target < 0) | (target > 1), target, "targets of bce_with_logits must be from 0 to 1")
     if loss == "mse":
         return np.asarray(2.0 * (output - target) / output.size)
     return np.asarray((0.5 * (1.0 + np.tanh(output / 2.0)) - target) / output.size)
+
+
+def _refuse_where(wrong: NDArray[np.bool_], target: NDArray[Any], demand: str) -> None:
+    """Raise a ValueError that names the first entry of y that is wrong, if there is one."""
+    places = np.argwhere(wrong)
+    if len(places):
+        place = tuple(places[0])
+        raise ValueError(f"{demand}, but y[{', '.join(map(str, place))}] is {target[place]:g}")

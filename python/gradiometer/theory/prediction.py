@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradiometer._checks import check_type
+from gradiometer._checks import check_array, check_type
 from gradiometer._layer import leaves_of
 from gradiometer.layers import Dense
 from gradiometer.network import Network
@@ -107,6 +107,9 @@ def predict(net: Network, X: ArrayLike, y: ArrayLike | None = None, loss: str | 
     check_type("net", net, Network)
     if (y is None) != (loss is None):
         raise ValueError("y and loss belong together: give both, or neither")
+    shape = check_array("X", X).shape
+    if len(shape) != 2 or shape[1] != net.in_features:
+        raise ValueError(f"X has shape {shape}; it must be (rows, {net.in_features}), as the network has")
     output = copy.deepcopy(net).forward(X, training=True).astype(np.float64)  # which also checks X
     gradient = _random_gradient(output.shape) if y is None or loss is None else loss_gradient(loss, output, y)
     x = np.asarray(X, net.dtype).astype(np.float64)
@@ -130,6 +133,8 @@ def predict_start(start: Start) -> Prediction:
         raise ValueError("the first batch holds NaN or infinite numbers")
     whole = start.rows == len(x)
     dense = [leaf.layer for leaf in leaves_of(start.layers) if isinstance(leaf.layer, Dense)]
+    if not dense:
+        raise ValueError("the network has no dense layer")
     normal = np.random.default_rng(0).standard_normal((len(x), dense[-1].out_features))
     rows = []
     for stages, covariance in forward(start.layers, start.parameters, x, keep_inputs=whole):
