@@ -19,7 +19,7 @@ struct LayerSpec {
     double drop_probability = 0;                                // dropout
     ActivationSpec activation{ActivationKind::identity, 0, 0};  // activation
     double scale = 1;                                           // residual: y = x + scale · body(x)
-    std::vector<LayerSpec> body;                                // residual
+    std::vector<LayerSpec> body{};                              // residual
 };
 
 }  // namespace gradiometer

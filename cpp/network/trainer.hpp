@@ -21,8 +21,8 @@ enum class OnNonfinite { record, raise, stop };
 
 struct TrainerSpec {
     LossKind loss = LossKind::cross_entropy;
-    OptimizerSpec optimizer;
-    ClipSpec clip;
+    OptimizerSpec optimizer{};
+    ClipSpec clip{};
     OnNonfinite on_nonfinite = OnNonfinite::record;
     uint64_t seed = 0;  // of shuffling and dropout
 };
