@@ -160,16 +160,33 @@ Pool& pool() {
     return *existing;
 }
 
-// The processors that a control group allows, from a file that holds "quota period" (version 2); 0: no limit.
-int control_group_limit() {
-    std::ifstream file("/sys/fs/cgroup/cpu.max");
+// The processors that the control group of a folder allows; 0: no limit. Version 2 has one file, version 1 has two.
+int processors_of_group(const std::string& folder) {
     double quota = 0, period = 0;
-    if (file >> quota >> period && period > 0) return std::max(1, static_cast<int>(std::ceil(quota / period)));
-    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    if (quota_file >> quota && period_file >> period && quota > 0 && period > 0)
-        return std::max(1, static_cast<int>(std::ceil(quota / period)));
-    return 0;
+    std::ifstream both(folder + "/cpu.max");
+    std::ifstream first(folder + "/cpu.cfs_quota_us"), second(folder + "/cpu.cfs_period_us");
+    const bool known = (both >> quota >> period) || (first >> quota && second >> period);
+    return known && quota > 0 && period > 0 ? std::max(1, static_cast<int>(std::ceil(quota / period))) : 0;
+}
+
+// The least that the control groups of this process allow, those around its own included; 0: no limit. A line of the
+// list is "number:controllers:/path", without controllers in version 2.
+int control_group_limit() {
+    int least = 0;
+    std::ifstream list("/proc/self/cgroup");
+    for (std::string line; std::getline(list, line);) {
+        const size_t first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+        if (controllers != ",," && controllers.find(",cpu,") == std::string::npos) continue;
+        const std::string root = controllers == ",," ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+        for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
+            const int found = processors_of_group(root + path);
+            if (found > 0 && (least == 0 || found < least)) least = found;
+            if (path.find('/') == std::string::npos) break;
+        }
+    }
+    return least;
 }
 
 int initial_threads() {

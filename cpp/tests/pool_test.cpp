@@ -116,7 +116,6 @@ void try_choice(int slow_threads) {
 struct FakeClock {
     using duration = std::chrono::duration<double>;
     using time_point = std::chrono::time_point<FakeClock, duration>;
-    static constexpr bool is_steady = true;
     static inline double seconds = 0;
     static time_point now() { return time_point(duration(seconds)); }
 };
