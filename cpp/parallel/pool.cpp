@@ -177,9 +177,10 @@ int control_group_limit() {
     for (std::string line; std::getline(list, line);) {
         const size_t first = line.find(':'), second = line.find(':', first + 1);
         if (second == std::string::npos) continue;
-        const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-        if (controllers != ",," && controllers.find(",cpu,") == std::string::npos) continue;
-        const std::string root = controllers == ",," ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+        const bool version2 = second == first + 1;
+        line[first] = line[second] = ',';  // around each of the controllers
+        if (!version2 && line.find(",cpu,", first) >= second) continue;
+        const std::string root = version2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
         for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
             const int found = processors_of_group(root + path);
             if (found > 0 && (least == 0 || found < least)) least = found;
