@@ -110,3 +110,13 @@ def test_evaluate_knows_weights_by_their_relation_too(scale):
     weights[:2] = 1.0
     expected = t.evaluate(X, Y, sample_weight=weights)
     assert t.evaluate(X, Y, sample_weight=weights * scale) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("rows", [1, 6, 9, 10, 1000])
+def test_an_accuracy_is_a_share_of_rows(rows):
+    net = gm.Network(2, [gm.Dense(2, bias=False, init=np.eye(2))])
+    t = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(0.1))
+    x = np.tile([1.0, 0.0], (rows, 1))
+    assert t.evaluate(x, np.zeros(rows, int))["accuracy"] == 1
+    labels = (np.arange(rows) < rows // 4).astype(int)
+    assert t.evaluate(x, labels)["accuracy"] == (rows - rows // 4) / rows

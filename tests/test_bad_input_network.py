@@ -142,6 +142,8 @@ CONSTRUCTORS = [
     (lambda: gm.theory.chi(Derived(), 1.0), TypeError, "activation must be a name or an activation layer, not Derived"),
     (lambda: gm.Network(2, [gm.Dense(3), gm.LeakyReLU(1e39)]), ValueError,
      "layers[1].negative_slope must be from -3.40282e+38 to 3.40282e+38, not 1e+39"),
+    (lambda: gm.Network(2, [gm.Dense(3), gm.Residual([gm.Dense(3), gm.ELU(1e39)])]), ValueError, "layers[1].layers[1].alpha must"),
+    (lambda: gm.Network(2, [gm.Dense(3), gm.Residual([gm.Dense(3)], scale=1e39)]), ValueError, "layers[1].scale must be"),
     (lambda: gm.ClipNorm("1"), TypeError, "max_norm must be a number, not '1'"),
     (lambda: gm.ClipNorm(True), TypeError, "max_norm must be a number, not True"),
     (lambda: gm.ClipNorm(1, norm_type=0), ValueError, "norm_type must be above 0, not 0"),

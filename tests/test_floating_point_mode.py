@@ -18,22 +18,22 @@ MXCSR = 28  # its place in glibc's fenv_t
 FLUSH = 0x8040  # results to zero, operands to zero
 
 
+def set_flushing(on):
+    libm, mode = ctypes.CDLL("libm.so.6"), ctypes.create_string_buffer(32)
+    libm.fegetenv(mode)
+    flags = int.from_bytes(mode.raw[MXCSR : MXCSR + 4], "little")
+    flags = flags | FLUSH if on else flags & ~FLUSH
+    mode[MXCSR : MXCSR + 4] = flags.to_bytes(4, "little")
+    libm.fesetenv(mode)
+
+
 @contextmanager
 def flushing():
-    libm, mode = ctypes.CDLL("libm.so.6"), ctypes.create_string_buffer(32)
-
-    def set_flag(on):
-        libm.fegetenv(mode)
-        flags = int.from_bytes(mode.raw[MXCSR : MXCSR + 4], "little")
-        flags = flags | FLUSH if on else flags & ~FLUSH
-        mode[MXCSR : MXCSR + 4] = flags.to_bytes(4, "little")
-        libm.fesetenv(mode)
-
-    set_flag(True)
+    set_flushing(True)
     try:
         yield
     finally:
-        set_flag(False)
+        set_flushing(False)
 
 
 def flushes():
@@ -69,3 +69,26 @@ def test_float64_input_is_rounded_to_subnormal_float32():
     with flushing():
         found = net.forward(np.array([[1e-40]]))
     assert found.view(np.int32)[0, 0] == np.float32(1e-40).view(np.int32)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_schedule_finds_the_mode_of_the_program_and_may_change_it(threads):
+    gm.set_num_threads(threads)
+    modes = []
+
+    def lr(step):
+        modes.append(flushes())
+        set_flushing(step == 1)
+        return 0.0
+
+    net = gm.mlp(64, 10, depth=66, width=64, activation="sigmoid", init="xavier_normal", seed=0)
+    trainer = gm.Trainer(net, loss="cross_entropy", optimizer=gm.SGD(lr), record="full", seed=0)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((256, 64)) * 1e-20, rng.integers(0, 10, 256)
+    with flushing():
+        trainer.fit(x, y, epochs=4, batch_size=256, shuffle=False)
+        assert not flushes()
+    assert modes == [True, False, True, False]
+    share = trainer.recording.grad_subnormal_fraction
+    assert share[0].max() > 0.1
+    assert np.array_equal(share, np.tile(share[0], (4, 1)))

@@ -61,6 +61,55 @@ def test_threads_that_share_a_trainer_get_the_learning_rates_of_their_own_steps(
     assert np.array_equal(run.recording.lr, 1e-6 * np.arange(1, 201))
 
 
+def test_a_schedule_may_wait_for_a_thread_that_reads_the_network():
+    lock, rate, read = threading.Lock(), [0.05], []
+
+    def lr(step):
+        with lock:
+            return rate[0] / (1 + step)
+
+    run = trainer(lr)
+    stop = threading.Event()
+
+    def monitor():
+        while not stop.is_set():
+            with lock:
+                read.append(run.net.state_dict())
+
+    thread = threading.Thread(target=monitor)
+    thread.start()
+    run.fit(X, Y, epochs=50, batch_size=32)
+    stop.set()
+    thread.join()
+    assert len(run.recording) == 150
+    assert read
+
+
+def test_schedules_of_many_trainers_may_look_at_all_of_them():
+    found = []
+
+    def lr(step):
+        return 0.05 / (1 + step + sum(each.evaluate(X, Y)["loss"] > 1 for each in found))
+
+    found += [trainer(lr, seed) for seed in range(3)]
+    gm.set_num_threads(2)
+    gm.train_many(found, X, Y, epochs=20, batch_size=32)
+    assert [len(each.recording) for each in found] == [60] * 3
+
+
+def test_a_schedule_that_takes_a_step_is_asked_for_the_next_one():
+    steps = [lambda: run.step(X, Y)]
+
+    def lr(step):
+        if step == 2 and steps:
+            steps.pop()()
+        return 0.01 * (step + 1)
+
+    run = trainer(lr)
+    run.fit(X, Y, epochs=2, batch_size=32)
+    assert run.recording.lr.tolist() == [0.01 * (step + 1) for step in range(7)]
+
+
 def test_a_state_that_is_loaded_in_the_midst_of_a_fit_counts_from_the_next_step():
     run = trainer()
     run.step(X, Y)
@@ -135,5 +184,7 @@ while not len(trainers[0].recording):
     ],
 )
 def test_a_program_may_end_while_one_of_its_threads_trains(work, lr):
-    done = subprocess.run([sys.executable, "-c", AT_THE_END.format(work=work, lr=lr)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END.format(work=work, lr=lr)], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")

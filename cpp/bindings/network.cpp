@@ -143,6 +143,7 @@ std::pair<double, double> parameter_size(Network<T>& network, const std::string&
     const Index number = parameter_number(network, key);
     const ParameterSpec& p = network.plan().parameters[number];
     const WithoutPythonLock without_lock;
+    const GradualUnderflow keeping;
     std::vector<T> entries(p.inner * p.columns);
     network.copy_parameter(number, entries.data());
     const double count = static_cast<double>(entries.size());

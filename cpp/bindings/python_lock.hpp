@@ -12,6 +12,8 @@
 #include <optional>
 #include <thread>
 
+#include "parallel/gradual_underflow.hpp"
+
 namespace gradiometer {
 
 [[noreturn]] inline void wait_for_the_end() {
@@ -53,6 +55,7 @@ class WithPythonLock {
 
   private:
     std::optional<pybind11::gil_scoped_acquire> lock_;
+    const GradualUnderflow::Paused mode_;
 };
 
 }  // namespace gradiometer

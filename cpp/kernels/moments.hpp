@@ -100,12 +100,13 @@ static void centered_moments(bool around_half, Index rows, Index columns, const 
     // A number that is not subnormal, so that no sum is, and too small to be seen in a good one.
     constexpr T kFloor = 2 * kSmallestNormal<T>;
     constexpr double kSmallestGood = (sizeof(T) == 4 ? 0x1p45 : 0x1p75) * kFloor;
+    constexpr double kLargestGood = 0x1p920;  // chunks are added up later
     const double corner = static_cast<double>(h[0]);
     if (corner == 0 || corner * corner >= kSmallestGood) [[likely]] {
         const double squares = around_half
                                    ? moments_around<T, Around::center>(T(0.5), kFloor, 1, rows, columns, h, stride, out)
                                    : moments_around<T, Around::zero>(T(0), kFloor, 1, rows, columns, h, stride, out);
-        if (out.squared_deviations > kLeft * squares && squares >= kSmallestGood) [[likely]]
+        if (out.squared_deviations > kLeft * squares && squares >= kSmallestGood && squares <= kLargestGood) [[likely]]
             return;
     }
     const double finite = corner - corner == 0 ? corner : 0;

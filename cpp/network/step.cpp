@@ -143,6 +143,17 @@ void Trainer<T>::update(Pass<T>& pass, double learning_rate, TaskRanges& ranges,
 }
 
 template <class T>
+double Trainer<T>::lock_with_rate(const LearningRate& rate, std::unique_lock<std::recursive_mutex>& lock) const {
+    for (;;) {
+        const int64_t step = steps_;
+        const double learning_rate = rate(step);
+        lock.lock();
+        if (steps_ == step) return learning_rate;
+        lock.unlock();
+    }
+}
+
+template <class T>
 double Trainer<T>::step(const Batch<T>& batch, const LearningRate& rate, const AskInterrupted& ask) {
     Interrupt interrupt(ask);
     return step(batch, rate, interrupt);
@@ -175,8 +186,8 @@ void Trainer<T>::with_best_threads(const Pass<T>& pass, const Work& work) {
 template <class T>
 double Trainer<T>::step(const Batch<T>& batch, const LearningRate& rate, Interrupt& interrupt) {
     Network<T>& network = *network_;
-    const std::lock_guard lock(network.mutex_);
-    const double learning_rate = rate(steps_);
+    std::unique_lock lock(network.mutex_, std::defer_lock);
+    const double learning_rate = lock_with_rate(rate, lock);
     const Plan& plan = network.plan_;
     const Index rows = batch.count;
     if (rows == 1 && !plan.norms.empty())
@@ -265,8 +276,8 @@ double Trainer<T>::run(Pass<T>& pass, const Batch<T>& batch, double learning_rat
 template <class T>
 void Trainer<T>::apply_gradients(double loss, const LearningRate& rate) {
     Network<T>& network = *network_;
-    const std::lock_guard lock(network.mutex_);
-    const double learning_rate = rate(steps_);
+    std::unique_lock lock(network.mutex_, std::defer_lock);
+    const double learning_rate = lock_with_rate(rate, lock);
     if (!network.gradients_measured_)
         throw std::logic_error("apply_gradients needs a backward(dy) of the network since its last update");
     Interrupt interrupt({});

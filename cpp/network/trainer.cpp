@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
-#include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -80,12 +79,15 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     std::vector<int64_t> order(shuffle ? training.count : 0);
     Clock clock;
     Interrupt interrupt(callbacks.interrupted);
-    double loss = std::numeric_limits<double>::quiet_NaN();
+    std::optional<double> loss;  // of the latest step
     stopped_ = false;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-        if (shuffle)
-            draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
-                             order.data());
+        {
+            const std::lock_guard lock(network_->mutex_);
+            if (shuffle)
+                draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
+                                 order.data());
+        }
         ++epochs_;  // an epoch that is broken off is not taken up again: the next one has an order of its own
         Index begin = 0;
         for (size_t i = 0; i < ends.size(); ++i) {
@@ -93,9 +95,9 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
             begin = ends[i];
             if (!is_weightless(batch)) loss = step(batch, callbacks.learning_rate, interrupt);
             const bool last = i + 1 == ends.size();
-            if (callbacks.progress && (last || clock.due()))
+            if (callbacks.progress && loss && (last || clock.due()))
                 callbacks.progress(
-                    {epoch + 1, epochs, static_cast<int64_t>(i) + 1, static_cast<int64_t>(ends.size()), loss});
+                    {epoch + 1, epochs, static_cast<int64_t>(i) + 1, static_cast<int64_t>(ends.size()), *loss});
             if (stopped_) return false;
         }
         if (validation) {
@@ -128,8 +130,10 @@ Evaluation Trainer<T>::evaluate(const Examples<T>& examples, const AskInterrupte
     Interrupt interrupt(ask);
     double loss = 0;
     double right = 0;
-    double total_weight = static_cast<double>(examples.count);
-    if (examples.weights) total_weight = std::accumulate(examples.weights, examples.weights + examples.count, 0.0);
+    double total_weight = 0;
+    // Weights count by their relation: near 1, their sums neither overflow nor lose bits.
+    int exponent = 0;
+    if (examples.weights) std::frexp(*std::max_element(examples.weights, examples.weights + examples.count), &exponent);
     // A part of the rows at a time, so that a large data set needs no array of outputs of its own size.
     constexpr Index kRowsAtOnce = 4096;
     const Index room = std::min(kRowsAtOnce, examples.count);
@@ -152,13 +156,15 @@ Evaluation Trainer<T>::evaluate(const Examples<T>& examples, const AskInterrupte
             (spec_.loss == LossKind::mse ? pass.kernels.mse : pass.kernels.bce_with_logits)(
                 rows, width, outputs.data(), stride, targets, width, row_scale.data(), row_loss.data(), nullptr, 0);
         for (Index r = 0; r < rows; ++r) {
-            const double weight = (examples.weights ? examples.weights[begin + r] : 1.0) / total_weight;
+            const double weight = examples.weights ? std::ldexp(examples.weights[begin + r], -exponent) : 1.0;
             loss += weight * row_loss[r];
+            total_weight += weight;
             if (spec_.loss != LossKind::mse)
                 right += weight * share_right(spec_.loss, examples, begin + r, outputs.data() + r * stride, width);
         }
     }
-    return {loss, spec_.loss == LossKind::mse ? std::nan("") : right};
+    const double accuracy = spec_.loss == LossKind::mse ? std::nan("") : right / total_weight;
+    return {loss / total_weight, accuracy};
 }
 
 #define GM_INSTANTIATE(T)                                                                                      \

@@ -1,9 +1,11 @@
 // Training: the step (forward, loss, backward, clip, update, record) and the loop over epochs.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -45,7 +47,7 @@ struct Progress {
     double loss;
 };
 
-// Of a step; asked for while the network's lock is held, so that steps of several threads each get their own.
+// Of a step. It is asked for without any lock, and again if that step has been taken by then, by another thread say.
 using LearningRate = std::function<double(int64_t step)>;
 
 struct FitCallbacks {
@@ -82,6 +84,8 @@ class Trainer {
 
   private:
     double step(const Batch<T>& batch, const LearningRate& rate, Interrupt& interrupt);
+    // Takes the network's lock, with the learning rate of the step that is then the next.
+    double lock_with_rate(const LearningRate& rate, std::unique_lock<std::recursive_mutex>& lock) const;
     // Calls work(threads), which returns what run_parallel does, with as many threads as the step of this pass takes
     // the least time with.
     template <class Work>
@@ -114,9 +118,9 @@ class Trainer {
     std::optional<NonfiniteSource> source_;  // of this step, if anything was not finite
     bool loss_known_ = true;
     bool refused_ = false, refused_by_clip_ = false;
-    bool stopped_ = false;
-    int64_t steps_ = 0;
-    int64_t epochs_ = 0;
+    // Written while the network's lock is held, and read at any time.
+    std::atomic<bool> stopped_{false};
+    std::atomic<int64_t> steps_{0}, epochs_{0};
     // How many threads are best for steps of one number of rows: the first, of those that are short.
     struct StepThreads {
         ThreadChoice choice;

@@ -35,11 +35,14 @@ class ContentionWatch {
     void note(double seconds, double waited) {
         elapsed_ += seconds;
         if (phase_ == Phase::comparing) return compare(seconds);
-        if (phase_ == Phase::together) held_up_ += kWeight * (waited / (several_ * seconds) - held_up_);
-        if (elapsed_ < patience_ || (phase_ == Phase::together && held_up_ < kHeldUp)) return;
+        if (phase_ == Phase::together) {
+            held_up_ += kWeight * (waited / (several_ * seconds) - held_up_);
+            if (held_up_ < kHeldUp || elapsed_ < kLongRuns * several_ * seconds) return;
+        }
+        if (elapsed_ < patience_) return;
         before_ = phase_;
         phase_ = Phase::comparing;
-        elapsed_ = 0;
+        elapsed_ = spent_ = 0;
         block_ = 0;
         for (Tally& tally : tallies_) tally = {};
     }
@@ -49,11 +52,16 @@ class ContentionWatch {
         Tally& tally = tallies_[block_ % 2];
         tally.seconds += seconds;
         ++tally.runs;
+        spent_ += seconds;
         if (elapsed_ < kBlock) return;
         elapsed_ = 0;
-        if (++block_ < kBlocks) return;
-        phase_ = tallies_[1].mean() < tallies_[0].mean() ? Phase::alone : Phase::together;
+        if (++block_ == 1) return;
+        const double together = tallies_[0].mean(), alone = tallies_[1].mean();
+        const bool clear = std::max(together, alone) > kClear * std::min(together, alone);
+        if (block_ < kBlocks && !clear) return;
+        phase_ = alone < together ? Phase::alone : Phase::together;
         patience_ = phase_ == before_ ? std::min(2 * patience_, kMostPatience) : kPatience;
+        patience_ = std::max(patience_, kWorth * spent_);
         held_up_ = 0;
     }
 
@@ -65,6 +73,10 @@ class ContentionWatch {
     // patience, which grows while the outcome stays the same.
     static constexpr double kBlock = 0.025, kPatience = 0.5, kMostPatience = 16;
     static constexpr int kBlocks = 8;
+    static constexpr double kClear = 3;  // times as long: then two blocks are enough
+    // What comparisons may cost: the first comes after so many times what a run could take in one thread, the next
+    // after so many times what the last one took.
+    static constexpr double kLongRuns = 10, kWorth = 50;
 
     struct Tally {
         double seconds = 0;
@@ -75,6 +87,7 @@ class ContentionWatch {
     int several_ = 0;
     Phase phase_ = Phase::together, before_ = Phase::together;
     double elapsed_ = 0;  // since the phase began, or the block
+    double spent_ = 0;    // on the comparison
     double patience_ = kPatience;
     double held_up_ = 0;
     int block_ = 0;

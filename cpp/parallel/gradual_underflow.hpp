@@ -3,20 +3,36 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 namespace gradiometer {
 
 // While it lives, the thread's arithmetic keeps subnormal numbers; afterwards its mode is what it was.
 class GradualUnderflow {
   public:
-    GradualUnderflow() : flushing_(mode() & kFlush) {
-        if (flushing_) set_mode(mode() & ~kFlush);
-    }
+    GradualUnderflow() : outer_(std::exchange(innermost_, this)) { enter(); }
     ~GradualUnderflow() {
-        if (flushing_) set_mode(mode() | flushing_);
+        leave();
+        innermost_ = outer_;
     }
     GradualUnderflow(const GradualUnderflow&) = delete;
     GradualUnderflow& operator=(const GradualUnderflow&) = delete;
+
+    // For functions of the program that are called meanwhile: they find its mode, and may change it.
+    class Paused {
+      public:
+        Paused() : paused_(innermost_) {
+            if (paused_) paused_->leave();
+        }
+        ~Paused() {
+            if (paused_) paused_->enter();
+        }
+        Paused(const Paused&) = delete;
+        Paused& operator=(const Paused&) = delete;
+
+      private:
+        GradualUnderflow* const paused_;
+    };
 
   private:
 #if defined(__x86_64__)
@@ -26,7 +42,7 @@ class GradualUnderflow {
     static void set_mode(Mode mode) { __builtin_ia32_ldmxcsr(mode); }
 #elif defined(__aarch64__)
     using Mode = uint64_t;
-    static constexpr Mode kFlush = Mode{1} << 24;  // of FPCR
+    static constexpr Mode kFlush = (Mode{1} << 24) | 1;  // of FPCR: results and operands, operands alone
     static Mode mode() {
         Mode mode;
         __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
@@ -40,7 +56,17 @@ class GradualUnderflow {
     static void set_mode(Mode) {}
 #endif
 
-    const Mode flushing_;
+    void enter() {
+        flushing_ = mode() & kFlush;
+        if (flushing_) set_mode(mode() & ~kFlush);
+    }
+    void leave() {
+        if (flushing_) set_mode(mode() | flushing_);
+    }
+
+    GradualUnderflow* const outer_;
+    Mode flushing_ = 0;  // what the program had set
+    static inline thread_local GradualUnderflow* innermost_ = nullptr;
 };
 
 }  // namespace gradiometer

@@ -63,7 +63,7 @@ def _may_be_real(value: object) -> bool:
     if dtype is None:
         return True
     kind = getattr(dtype, "kind", None)
-    return kind in ("i", "u", "f") if kind else "bool" not in str(dtype) and "complex" not in str(dtype)
+    return kind not in "bcmMSU" if kind else "bool" not in str(dtype) and "complex" not in str(dtype)
 
 
 def check_fits(owner: object, dtype: np.dtype[Any], place: str = "") -> None:

@@ -50,9 +50,11 @@ def _open(unfinished: Path, path: str | os.PathLike[str], what: str) -> IO[bytes
         raise type(error)(f"cannot {what} to '{path}': {error.strerror}") from error
 
 
-def check_writable(path: Path, formats: tuple[str, ...] = PICTURES) -> None:
+def check_writable(path: Path, formats: tuple[str, ...] | None = PICTURES) -> None:
     """Raise an OSError or a ValueError, with a reason, if no file of one of these formats can be written there."""
-    if path.suffix.lower() not in formats:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return  # a device, which is only opened
+    if formats is not None and path.suffix.lower() not in formats:
         raise ValueError(f"{path} must end with {', '.join(formats)}, not '{path.suffix}'")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder")

@@ -47,6 +47,12 @@ def _check_dtype(dtype: Any) -> np.dtype[Any]:
     return native
 
 
+def _check_numbers(layers: Sequence[Layer], dtype: np.dtype[Any], place: str) -> None:
+    for i, layer in enumerate(layers):
+        check_fits(layer, dtype, f"{place}[{i}].")
+        _check_numbers(layer._body(), dtype, f"{place}[{i}].layers")
+
+
 def _check_sizes(in_features: int, leaves: Sequence[Leaf]) -> None:
     """Raise a ValueError if the weight of a dense layer is larger than any memory."""
     columns = in_features
@@ -88,8 +94,7 @@ class Network:
         self._layers = check_layers("layers", layers)
         _check_sizes(self._in_features, leaves_of(self._layers))
         self._dtype = _check_dtype(dtype)
-        for leaf in leaves_of(self._layers):
-            check_fits(leaf.layer, self._dtype, f"{leaf.place}.")
+        _check_numbers(self._layers, self._dtype, "layers")
         self._seed = check_seed(seed)
         self._core = _CORE_NETWORKS[self._dtype.name](
             self._in_features, [layer._spec() for layer in self._layers], self._seed

@@ -47,7 +47,7 @@ def bench(
         if picture is not None:
             check_writable(picture)
         if to_json not in (None, "-"):
-            check_writable(Path(to_json), (".json",))
+            check_writable(Path(to_json), formats=None)
         machine = harness.Machine.measure()
         console.print(
             f"{machine.isa}, {machine.threads} threads: {machine.peak / 1e9:.0f} GFLOP/s in registers, "
