@@ -1,8 +1,6 @@
 """What functions of the caller and other threads do in the midst of a call: no crash, and no state half of each."""
 
 import gc
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -159,32 +157,3 @@ def test_ctrl_c_inside_of_a_learning_rate_ends_all_trainers():
         gm.train_many(found, X, Y, epochs=10**7, batch_size=32)
     assert caught.value.__notes__ == ["(of trainers[1])"]
     assert np.isfinite(gm.step_many(found[2:], X, Y)).all()
-
-
-AT_THE_END = """
-import threading, time
-import numpy as np
-import gradiometer as gm
-
-X, y = np.zeros((512, 64), "f4"), np.zeros(512, np.int64)
-trainers = [gm.Trainer(gm.mlp(64, 4, depth=3, width=64), loss="cross_entropy", optimizer=gm.SGD({lr})) for _ in "ab"]
-work = lambda: {work}
-threading.Thread(target=work, daemon=True).start()
-while not len(trainers[0].recording):
-    time.sleep(0.01)
-"""
-
-
-@pytest.mark.parametrize(
-    ("work", "lr"),
-    [
-        ("trainers[0].fit(X, y, epochs=10**8, batch_size=64)", "0.01"),
-        ("gm.train_many(trainers, X, y, epochs=10**8, batch_size=64)", "lambda step: 0.01"),
-        ("[trainers[0].step(X, y) for _ in range(10**8)]", "0.01"),
-    ],
-)
-def test_a_program_may_end_while_one_of_its_threads_trains(work, lr):
-    done = subprocess.run(
-        [sys.executable, "-c", AT_THE_END.format(work=work, lr=lr)], capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "bindings/examples.hpp"
@@ -21,7 +22,8 @@ struct FitArguments {
     bool shuffle;
 };
 
-class AnyTrainer {
+// At the end of a program, Python lets go of what its other threads work on; so long work holds its trainer by itself.
+class AnyTrainer : public std::enable_shared_from_this<AnyTrainer> {
   public:
     // What has been checked and can be done without Python's lock, in any thread. It keeps the arrays alive; it is to
     // be destroyed with the lock. Throws as Trainer's step and fit do, and what a learning rate in Python raises.

@@ -21,7 +21,7 @@
 namespace gradiometer {
 namespace {
 
-using Trainers = std::vector<AnyTrainer*>;
+using Trainers = std::vector<std::shared_ptr<AnyTrainer>>;
 
 // Hands out the trainers, the largest first. A thread gets the same ones at every call, so that it finds in its cache
 // what it left there, until it is done with them and helps another.

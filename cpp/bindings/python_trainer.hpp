@@ -45,6 +45,7 @@ class PythonTrainer : public AnyTrainer {
         refuse_in_signal_handler(network(), "step");
         const CheckedExamples<T> data = check_examples<T>({x, y, weights, "x", "y", "sample_weight"}, wanted());
         double loss = 0;
+        const auto alive = shared_from_this();
         run_interruptible(network(), [&](const AskInterrupted& ask) {
             loss = trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate_, ask);
         });
@@ -60,6 +61,7 @@ class PythonTrainer : public AnyTrainer {
 
     void apply_gradients(double loss) {
         refuse_in_signal_handler(network(), "apply_gradients");
+        const auto alive = shared_from_this();
         run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate_); });
     }
 
@@ -73,6 +75,7 @@ class PythonTrainer : public AnyTrainer {
             };
         const Work work = prepare_fit(arguments, std::move(callbacks));
         bool finished = false;
+        const auto alive = shared_from_this();
         run_interruptible(network(), [&](const AskInterrupted& ask) { finished = work(ask) != 0; });
         return finished;
     }
@@ -82,6 +85,7 @@ class PythonTrainer : public AnyTrainer {
     std::pair<double, double> evaluate(const py::object& x, const py::object& y, const py::object& weights) {
         const CheckedExamples<T> data = check_examples<T>({x, y, weights, "X", "y", "sample_weight"}, wanted());
         Evaluation result{};
+        const auto alive = shared_from_this();
         run_interruptible(network(),
                           [&](const AskInterrupted& ask) { result = trainer_.evaluate(data.examples, ask); });
         return {result.loss, result.accuracy};

@@ -45,7 +45,8 @@ void show_to_collector(PyHeapTypeObject* heap_type) {
 template <class T>
 void register_trainer(py::module_& m, const char* name) {
     using Wrapped = PythonTrainer<T>;
-    py::class_<Wrapped, AnyTrainer>(m, name, py::custom_type_setup(&show_to_collector<Wrapped>))
+    py::class_<Wrapped, AnyTrainer, std::shared_ptr<Wrapped>>(m, name,
+                                                              py::custom_type_setup(&show_to_collector<Wrapped>))
         .def(py::init<std::shared_ptr<Network<T>>, TrainerSpec, py::object, std::shared_ptr<Recorder>, bool>(),
              py::arg("network"), py::arg("spec"), py::arg("learning_rate"), py::arg("recorder"),
              py::arg("allow_nonfinite"))
@@ -141,7 +142,7 @@ void register_trainers(py::module_& m) {
         .def_readonly("shuffle", &FitArguments::shuffle);
     m.def("batch_ends", &batch_ends, py::arg("count"), py::arg("batch_size"), py::arg("has_batch_norm"),
           "The ends of the batches that a fit makes of so many rows.");
-    py::class_<AnyTrainer>(m, "AnyTrainer");
+    py::class_<AnyTrainer, std::shared_ptr<AnyTrainer>>(m, "AnyTrainer");
     register_trainer<float>(m, "TrainerFloat32");
     register_trainer<double>(m, "TrainerFloat64");
 }
