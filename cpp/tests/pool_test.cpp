@@ -151,8 +151,8 @@ void try_watch(bool one_is_faster) {
     const auto all = static_cast<std::ptrdiff_t>(used.size());
     expect(one_is_faster ? alone > all * 9 / 10 : alone < all / 10, "what is found again and again is seldom tried");
     crowded = false;
-    expect(after_a_minute() < static_cast<std::ptrdiff_t>(used.size()) / 10,
-           "when the crowd is gone, threads come back");
+    const auto still_alone = after_a_minute();
+    expect(still_alone < static_cast<std::ptrdiff_t>(used.size()) / 10, "when the crowd is gone, threads come back");
 }
 
 }  // namespace
