@@ -53,7 +53,7 @@ struct Moments {
 Moments merge_moments(const ActivationMoments* chunks, Index rows, Index width) {
     const auto entries = [&](Index row) { return static_cast<double>(std::min(kRowChunk, rows - row) * width); };
     const double count = static_cast<double>(rows * width);
-    double unit = 0;  // the largest: beside it, what has a smaller one is nothing
+    double unit = 0;  // the largest of the chunks, in which all are added up
     for (Index row = 0; row < rows; row += kRowChunk) unit = std::max(unit, chunks[row / kRowChunk].unit);
     double mean = 0;  // in units
     for (Index row = 0; row < rows; row += kRowChunk) mean += entries(row) * (chunks[row / kRowChunk].mean / unit);

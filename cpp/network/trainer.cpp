@@ -46,9 +46,9 @@ namespace {
 // Whether the loss of a batch is undefined, all its weights being zero.
 template <class T>
 bool is_weightless(const Batch<T>& batch) {
-    const double* weights = batch.examples.weights;
+    if (!batch.examples.weights) return false;
     for (Index i = 0; i < batch.count; ++i)
-        if (!weights || weights[batch.row(i)] > 0) return false;
+        if (batch.examples.weights[batch.row(i)] > 0) return false;
     return true;
 }
 
@@ -82,11 +82,10 @@ bool Trainer<T>::fit(const Examples<T>& training, const std::optional<Examples<T
     std::optional<double> loss;  // of the latest step
     stopped_ = false;
     for (int64_t epoch = 0; epoch < epochs; ++epoch) {
-        {
-            const std::lock_guard lock(network_->mutex_);
-            if (shuffle)
-                draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
-                                 order.data());
+        if (shuffle) {
+            const std::lock_guard lock(network_->mutex_);  // another thread may be loading a state
+            draw_permutation({spec_.seed, static_cast<uint32_t>(epochs_), Purpose::shuffle}, training.count,
+                             order.data());
         }
         ++epochs_;  // an epoch that is broken off is not taken up again: the next one has an order of its own
         Index begin = 0;
