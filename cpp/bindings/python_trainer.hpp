@@ -45,8 +45,7 @@ class PythonTrainer : public AnyTrainer {
         refuse_in_signal_handler(network(), "step");
         const CheckedExamples<T> data = check_examples<T>({x, y, weights, "x", "y", "sample_weight"}, wanted());
         double loss = 0;
-        const auto alive = shared_from_this();
-        run_interruptible(network(), [&](const AskInterrupted& ask) {
+        run_alive([&](const AskInterrupted& ask) {
             loss = trainer_.step({data.examples, nullptr, 0, data.examples.count}, rate_, ask);
         });
         return loss;
@@ -61,8 +60,7 @@ class PythonTrainer : public AnyTrainer {
 
     void apply_gradients(double loss) {
         refuse_in_signal_handler(network(), "apply_gradients");
-        const auto alive = shared_from_this();
-        run_interruptible(network(), [&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate_); });
+        run_alive([&](const AskInterrupted&) { trainer_.apply_gradients(loss, rate_); });
     }
 
     bool fit(FitArguments& arguments, const py::object& progress) {
@@ -75,8 +73,7 @@ class PythonTrainer : public AnyTrainer {
             };
         const Work work = prepare_fit(arguments, std::move(callbacks));
         bool finished = false;
-        const auto alive = shared_from_this();
-        run_interruptible(network(), [&](const AskInterrupted& ask) { finished = work(ask) != 0; });
+        run_alive([&](const AskInterrupted& ask) { finished = work(ask) != 0; });
         return finished;
     }
 
@@ -85,9 +82,7 @@ class PythonTrainer : public AnyTrainer {
     std::pair<double, double> evaluate(const py::object& x, const py::object& y, const py::object& weights) {
         const CheckedExamples<T> data = check_examples<T>({x, y, weights, "X", "y", "sample_weight"}, wanted());
         Evaluation result{};
-        const auto alive = shared_from_this();
-        run_interruptible(network(),
-                          [&](const AskInterrupted& ask) { result = trainer_.evaluate(data.examples, ask); });
+        run_alive([&](const AskInterrupted& ask) { result = trainer_.evaluate(data.examples, ask); });
         return {result.loss, result.accuracy};
     }
 
@@ -154,6 +149,13 @@ class PythonTrainer : public AnyTrainer {
     Index size() const override { return network_->scalar_count(); }
 
   private:
+    // run_interruptible, during which this trainer outlives whatever Python lets go of.
+    template <class Work>
+    void run_alive(const Work& work) {
+        const auto alive = shared_from_this();
+        run_interruptible(network(), work);
+    }
+
     ExamplesWanted wanted() const {
         const Plan& plan = network_->plan();
         return {spec_.loss, plan.in_features, plan.out_features, allow_nonfinite_};
