@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from gradiometer import _core
 from gradiometer._checks import check_array, check_type
 from gradiometer.recording import Recording
-from gradiometer.train import Trainer, fit_arguments
+from gradiometer.train import Trainer
+from gradiometer.training_arguments import fit_arguments
 
 __all__ = ["step_many", "train_many"]
 

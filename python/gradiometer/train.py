@@ -11,22 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradiometer import _core
-from gradiometer._checks import (
-    check_fits,
-    check_integer,
-    check_number,
-    check_positive_integer,
-    check_seed,
-    check_type,
-)
+from gradiometer._checks import check_fits, check_number, check_positive_integer, check_seed, check_type
 from gradiometer._layer import leaves_of
 from gradiometer.description import describe
 from gradiometer.layers import Dense
 from gradiometer.network import Network
-from gradiometer.optim import Clip, LearningRate, Optimizer
+from gradiometer.optim import Clip, Optimizer
 from gradiometer.progress import progress_display
 from gradiometer.recording import Recording
 from gradiometer.start import Examples, first_batch, noting_start
+from gradiometer.training_arguments import checked_rate, checked_state, choice, fit_arguments
 
 __all__ = ["Trainer"]
 
@@ -43,54 +37,6 @@ _ON_NONFINITE = {
     "stop": _core.OnNonfinite.stop,
 }
 _RECORD = (None, "norms", "full")
-
-
-def _choice(name: str, value: Any, choices: Any) -> Any:
-    """Return the value if it is among the choices; raise a ValueError that lists them if not."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        known = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be one of {known}, not {value!r}")
-    return value
-
-
-def _checked_rate(lr: LearningRate, dtype: np.dtype[Any]) -> LearningRate:
-    """Return a learning rate whose values, where it is a function, are checked as they come."""
-    if not callable(lr):
-        return lr
-    largest = float(np.finfo(dtype).max)
-
-    def rate(step: int) -> float:
-        return check_number(f"lr({step})", lr(step), minimum=0.0, maximum=largest)
-
-    return rate
-
-
-def fit_arguments(
-    X: ArrayLike,  # noqa: N803
-    y: ArrayLike,
-    epochs: int,
-    batch_size: int,
-    sample_weight: ArrayLike | None,
-    shuffle: bool,
-    validation: tuple[ArrayLike, ArrayLike] | None,
-) -> _core.FitArguments:
-    """Check what `Trainer.fit` and `train_many` are given, but for the arrays, which the trainer checks."""
-    check_integer("epochs", epochs, minimum=0)
-    check_positive_integer("batch_size", batch_size)
-    check_type("shuffle", shuffle, bool)
-    if validation is not None and not isinstance(validation, (tuple, list)):
-        raise TypeError(f"validation must be a pair (X, y), not {type(validation).__name__}")
-    if validation is not None and len(validation) not in (2, 3):
-        raise ValueError(f"validation must be (X, y) or (X, y, sample_weight), but it has length {len(validation)}")
-    return _core.FitArguments(
-        x=X,
-        y=y,
-        sample_weight=sample_weight,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        validation=None if validation is None else tuple(validation),
-    )
 
 
 class Trainer:
@@ -144,12 +90,12 @@ class Trainer:
         if clip is not None and not isinstance(clip, Clip):
             raise TypeError(f"clip must be a ClipNorm, a ClipValue, a ClipAdaptive or None, not {clip!r}")
         self._settings: dict[str, Any] = {
-            "loss": _choice("loss", loss, _LOSSES),
+            "loss": choice("loss", loss, _LOSSES),
             "optimizer": optimizer,
             "clip": clip,
-            "record": _choice("record", record, _RECORD),
+            "record": choice("record", record, _RECORD),
             "record_every": check_positive_integer("record_every", record_every),
-            "on_nonfinite": _choice("on_nonfinite", on_nonfinite, _ON_NONFINITE),
+            "on_nonfinite": choice("on_nonfinite", on_nonfinite, _ON_NONFINITE),
             "allow_nonfinite": check_type("allow_nonfinite", allow_nonfinite, bool),
             "seed": check_seed(seed),
         }
@@ -172,7 +118,7 @@ class Trainer:
         self._core = _CORE_TRAINERS[self._net.dtype.name](
             self._net._core,  # type: ignore[arg-type]
             spec,
-            _checked_rate(settings["optimizer"].lr, self._net.dtype),
+            checked_rate(settings["optimizer"].lr, self._net.dtype),
             recording._recorder,
             settings["allow_nonfinite"],
         )
@@ -344,22 +290,8 @@ class Trainer:
         TypeError
             If it is no dict of dicts of arrays.
         """
-        keys = ("step", "epoch", "update", "seed", "optimizer")
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a dict, as state_dict() gives it, not {type(state).__name__}")
-        missing, unknown = [key for key in keys if key not in state], [key for key in state if key not in keys]
-        if missing:
-            raise ValueError(f"the trainer's state dict has no {', '.join(map(repr, missing))}")
-        if unknown:
-            raise ValueError(f"a trainer's state dict has no {', '.join(map(repr, unknown))}, as this one has")
-        if not isinstance(state["optimizer"], Mapping):
-            raise TypeError(f"state['optimizer'] must be a dict, not {type(state['optimizer']).__name__}")
-        steps, updates = (check_integer(key, state[key], minimum=0, maximum=2**62) for key in ("step", "update"))
-        epochs = check_integer("epoch", state["epoch"], minimum=0, maximum=2**32 - 1)
-        if updates > steps:
-            raise ValueError(f"update must be at most step, {steps}, not {updates}: not every step updates")
-        seed = check_seed(state["seed"])
-        self._core.load(steps, epochs, updates, seed, dict(state["optimizer"]))
+        steps, epochs, updates, seed, optimizer = checked_state(state)
+        self._core.load(steps, epochs, updates, seed, optimizer)
         self._settings["seed"] = seed
 
     def __getstate__(self) -> dict[str, Any]:
